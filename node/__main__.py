@@ -419,7 +419,7 @@ class Modality(StrEnum):
 
 @app.command()
 def run(
-    pipeline: Annotated[str, typer.Argument(help="The name of the pipeline.")],
+    pipeline: Annotated[str, typer.Argument(help="The name of the pipeline, or bundle:NAME.")],
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -456,6 +456,10 @@ def run(
         typer.Option("--settings", help="A setting of the pipeline; can be repeated.", metavar="KEY=VALUE"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier results of the same images.")] = False,
+    config: Annotated[
+        Path,
+        typer.Option("--config", "-c", help="The configuration of a bundle.", envvar="CONDYLE_CONFIG"),
+    ] = DEFAULT_CONFIG,
 ) -> None:
     """Run a pipeline on files, without a node and without a database.
 
@@ -478,6 +482,7 @@ def run(
             record=record,
             settings=settings or [],
             overwrite=overwrite,
+            config=config,
         )
     )
 

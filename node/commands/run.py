@@ -22,6 +22,7 @@ from dicom_sr.words import counted, did_you_mean
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.route import LeftOut, shown_reading
 from node.commands.terminal import console
+from node.config import read
 from node.config.mistakes import mistakes
 from node.folders import lies_in
 from node.local import overview, saving
@@ -30,6 +31,7 @@ from node.local.device import NoSuchDevice
 from node.local.inputs import LocalJob
 from node.local.running import LocalPipeline, nothing_in
 from node.local.scratch import Scratch
+from pipelines.monai_bundle.settings import PREFIX
 from pipelines.registry import UnknownPipeline, names, pipeline_type
 
 
@@ -50,6 +52,7 @@ def run(
     record: Path | None = None,
     settings: Sequence[str] = (),
     overwrite: bool = False,
+    config: Path = Path("config.yaml"),
 ) -> int:
     """Run a pipeline on files, write each result to a folder of its own, and print what became of each.
 
@@ -77,6 +80,8 @@ def run(
         Of the pipeline, each KEY=VALUE.
     overwrite
         Replace earlier results of the same images.
+    config
+        The configuration that a bundle stands in, for the pipeline ``bundle:NAME``; not read for any other.
 
     Returns
     -------
@@ -88,7 +93,7 @@ def run(
     scratch = Scratch()
     try:
         with _standard_output_kept(as_json):
-            given = dict(_setting(text) for text in settings)
+            given, device = _given(name, device, settings, config)
             pipeline = _prepared(name, device, given)
             _require_apart(out, paths)
             inputs = pipeline.read(
@@ -127,6 +132,15 @@ def run(
     return OK if done and not left_out.problems else NOT_RIGHT
 
 
+def _given(name: str, device: str, settings: Sequence[str], config: Path) -> tuple[dict[str, Any], str]:
+    """The settings, those of a bundle from the configuration, and the device, which may be among them."""
+    given = dict(_setting(text) for text in settings)
+    if name.startswith(PREFIX):
+        given = {**_of_bundle(name.removeprefix(PREFIX), config), **given}
+    named = str(given.pop("device", device))
+    return given, named if device == "auto" else device  # the option counts where both say something
+
+
 def _prepared(name: str, device: str, given: Mapping[str, Any]) -> LocalPipeline:
     try:
         return LocalPipeline(name, device, **given)
@@ -140,6 +154,15 @@ def _prepared(name: str, device: str, given: Mapping[str, Any]) -> LocalPipeline
         raise _WrongUsage("\n".join(sentences)) from error
     except (OSError, TypeError, ValueError) as error:  # weights that are missing or not what they should be
         raise _WrongUsage(f"{name}: cannot be used: {error}") from error
+
+
+def _of_bundle(name: str, config: Path) -> dict[str, Any]:
+    """The entry of a bundle in the configuration, as the settings of its pipeline."""
+    bundles = read(config).bundles
+    if name not in bundles:
+        there = f"there are: {', '.join(bundles) or 'none'}"
+        raise _WrongUsage(f"{PREFIX}{name}: no bundle of {config} is called so; {there}{did_you_mean(name, bundles)}")
+    return bundles[name].model_dump(mode="json")
 
 
 def _setting(text: str) -> tuple[str, Any]:

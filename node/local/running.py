@@ -82,7 +82,8 @@ class LocalPipeline:
         self.name, self._kind = name, pipeline_type(name)
         told = with_device(self._kind, settings, device)
         self._loaded = LoadedPipeline(self._kind, told)
-        self._loaded.fresh()  # what is wrong with its files is known now
+        configured = self._loaded.fresh()  # what is wrong with its files is known now
+        self._level, self._version = configured.level, configured.version  # of a bundle they follow from its settings
         self._settings = self._kind.settings_type(**told).model_dump(mode="json")
 
     def __repr__(self) -> str:
@@ -148,7 +149,7 @@ class LocalPipeline:
 
     def jobs(self, inputs: LocalInputs, leave: Any) -> tuple[LocalJob, ...]:
         """What there is to run on; see `jobs_of`."""
-        return jobs_of(inputs, self.name, self._kind.level, leave)
+        return jobs_of(inputs, self.name, self._level, leave)
 
     def run(
         self, jobs: Sequence[LocalJob], record: Path | None = None, scratch: Scratch | None = None
@@ -263,7 +264,7 @@ class LocalPipeline:
             "state": state,
             "reason": reason,
             "pipeline": self.name,
-            "version": self._kind.version,
+            "version": self._version,
             "folder": job.name,
             "about": shown(job.about),
             "study_instance_uid": study.study_instance_uid,
@@ -275,7 +276,7 @@ class LocalPipeline:
             "conclusion": list(run.found.conclusion) if run.found else [],
         }
         nothing: dict[str, Any] = {
-            "model": {"name": self.name, "version": self._kind.version, "weights_digest": self._weights_digest()},
+            "model": {"name": self.name, "version": self._version, "weights_digest": self._weights_digest()},
             "findings": {},
             "not_evaluable": {},
             "derived": [],
