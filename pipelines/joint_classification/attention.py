@@ -4,7 +4,7 @@ Every map is about one class against the others: the score is the log-odds of th
 classes alike drops out. A map is model attention, not a lesion.
 
 `monai.visualize` has three of them, but not these. Its Grad-CAM++ adds 1e-7 to a denominator that is mostly smaller
-here: on simulated joints its maps differ from the method's by 0.003 to 0.9 of their range, and take three to nine times
+here: on simulated joints its maps differ from the method's by up to 0.9 of their range, and take three to nine times
 as long. Its occlusion fills a patch with one value or noise. Its guided back-propagation is the same (a test says so),
 without a copy that threads can use side by side.
 """
