@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from node.config import Configuration, Route, read
 from node.config.post_back import with_fhir_destination
+from pipelines.monai_bundle.confined import folders_of
 from pipelines.monai_bundle.settings import PREFIX
 from pipelines.registry import UnknownPipeline, pipeline_type
 
@@ -70,7 +71,10 @@ def paths_in_settings(configuration: Configuration) -> tuple[Path, ...]:
     found: list[Path] = []
     for route in configuration.routes.values():
         with suppress(UnknownPipeline, ValidationError):  # `node.route.checks` says so
-            found += _paths_in(pipeline_type(route.pipeline).settings_type(**route.settings))
+            settings = pipeline_type(route.pipeline).settings_type(**route.settings)
+            found += _paths_in(settings)
+            if isinstance(python := getattr(settings, "python", None), Path):
+                found += folders_of(python)  # an interpreter is more than its program
     return tuple(dict.fromkeys(path.absolute() for path in found))
 
 

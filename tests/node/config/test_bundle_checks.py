@@ -39,6 +39,15 @@ def test_a_route_to_a_bundle_carries_all_that_a_worker_needs(tmp_path: Path) -> 
     assert [one.state for one in (*bundles(found, build=True), *routes(found))] == ["good", "good", "doubtful"]
 
 
+def test_a_worker_sees_the_environment_of_a_bundles_own_interpreter(tmp_path: Path) -> None:
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    python.symlink_to("/usr/bin/python3")
+    entry = settings(threshold_bundle(tmp_path / "bundle"), trust="code", python=str(python))
+    found = read_with_settings(written(tmp_path, bundles={"spleen": entry}, routes={"spleen": ROUTE}))
+    assert set(paths_in_settings(found)) == {tmp_path / "bundle", python, tmp_path / "venv"}
+
+
 @pytest.mark.parametrize(
     ("sections", "told"),
     [
