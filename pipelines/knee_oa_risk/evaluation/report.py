@@ -90,8 +90,9 @@ def head_section(report: Report, ensemble: Ensemble, early: Part, test: Part, bu
         "",
         "After Deep-KOA (Ningrum 2021, doi 10.2147/JMDH.S325179): a CNN over a weekly matrix of diagnoses and "
         "medications and an ANN over static data, joined. Written by `condyle evaluate knee_oa_risk`. `condyle train "
-        "knee_oa_risk` makes the shipped bundle again in about ten minutes on one CPU core (bit for bit where it was "
-        "tried).",
+        "knee_oa_risk --output OWN` makes a bundle of the same kind in about ten minutes on one CPU core; the shipped "
+        "one was made before every step had a seed of its own, so other parts of its networks were left out at chance "
+        "(dropout).",
         "",
         f"- {card.members} networks, {size:.2f} MB of safetensors, seed {card.seed}; mapping tables {version()}.",
         f"- Matrix: {card.codes} codes x 157 weeks, diagnoses / 7, days of supply / 28, {GAP} weeks of wash-out. "
