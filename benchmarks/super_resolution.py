@@ -13,8 +13,8 @@ What the network computes is the same to the last bit, and takes as long.
 
 What profiles said: four fifths of the time are the convolutions, a tenth is turning one number format or layout into
 the next, 4 % the decoding. A fifth of the convolutions' time was the kernel handing out small pages for their results:
-with large pages (see `pipelines`) one core went from 421 to 515 GFLOP/s. On stacks of 8 to 64 rows, which stay in the
-cache, a convolution reaches 540 to 580; the margins of tiles that small cost more than that gains.
+with large pages (see `pipelines`) one core went from 421 to 515 GFLOP/s. Most of the rest was waiting for main memory:
+a stack that stays in the cache reaches 1240. So a tile's rows go through all layers in strips (see `strips`).
 """
 
 from __future__ import annotations
@@ -82,17 +82,17 @@ def timed(work: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
 
 
 class Counted:
-    """Counts the acquired voxels that go through the convolutions."""
+    """Counts the acquired voxels that go through the convolutions, and the time that takes."""
 
     def __init__(self, made: Restorer) -> None:
         self.voxels, self.seconds = 0, 0.0
-        self.original = made.network.features
-        made.network.features = self
+        self.original = made.features
+        made.features = self
 
     def __call__(self, thick: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         self.voxels += thick.numel()
         began = clock()
-        out: tuple[Tensor, Tensor] = self.original(thick, conditions)
+        out = self.original(thick, conditions)
         self.seconds += clock() - began
         return out
 

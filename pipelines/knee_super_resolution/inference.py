@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from pipelines.device import autocast, with_fallback
 from pipelines.knee_super_resolution.degradation import SliceProfile, coarse_positions, forward_matrix
 from pipelines.knee_super_resolution.network import SD_FLOOR, Geometry, ThinSliceNet
+from pipelines.knee_super_resolution.strips import features_in_strips
 from pipelines.knee_super_resolution.tiles import (
     AIR,
     Box,
@@ -57,6 +59,9 @@ class Restored(NamedTuple):
     remark: str  # where it had to be computed otherwise than asked for; else empty
 
 
+Features = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # thick slices and conditions to coefficients
+
+
 class Restorer:
     """A network in memory.
 
@@ -90,6 +95,9 @@ class Restorer:
             block.first.to(kind)
             block.second.to(kind)
         self.flat = self.network.flattened()
+        self.features: Features = partial(features_in_strips, self.network)
+        if self.device.type != "cpu":
+            self.features = self._features_on_gpu
 
     @property
     def field(self) -> int:
@@ -245,11 +253,15 @@ class Restorer:
                     best, least = tile, cost
         return best
 
+    def _features_on_gpu(self, thick: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(self.device):
+            terms, spread = self.network.features(thick.to(self.device), conditions)
+        return terms, spread
+
     def _features(self, thick: Tensor, outer: Box, inner: Box, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of the inner box, worked out on the outer one: (C, terms, h, w) each."""
         top, bottom, left, right = outer
-        with autocast(self.device):
-            terms, spread = self.network.features(thick[None, :, top:bottom, left:right].to(self.device), conditions)
+        terms, spread = self.features(thick[None, :, top:bottom, left:right], conditions)
         rows, columns = slice(inner[0] - top, inner[1] - top), slice(inner[2] - left, inner[3] - left)
         return terms[0, :, :, rows, columns], spread[0, :, :, rows, columns]
 

@@ -14,6 +14,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.knee_super_resolution.simulation.shapes import (
+    coil,
+    cover,
+    ellipsoid,
+    noise,
+    ridges,
+    rotation,
+    tube,
+    union,
+)
+
 Field = NDArray[np.float32]
 Values = NDArray[np.floating[Any]]
 Contrast = Literal["dess", "pd", "pd_fs", "t2", "t1"]
@@ -66,14 +77,14 @@ def simulate_knee(
     weights, lesions = _tissues(shape, step_mm, random)
     table = _varied_tissues(random)
     signal = signal_of(table, chosen, random)
-    texture = 1 + random.uniform(0.03, 0.10) * _noise(shape, 1.2 / step_mm, random)
-    texture *= 1 + random.uniform(0.03, 0.10) * _noise(shape, 4.0 / step_mm, random)
+    texture = 1 + random.uniform(0.03, 0.10) * noise(shape, 1.2 / step_mm, random)
+    texture *= 1 + random.uniform(0.03, 0.10) * noise(shape, 4.0 / step_mm, random)
     image = np.zeros(shape, dtype=np.float32)
     for level, weight in zip(signal, weights, strict=True):
         image += np.float32(level) * weight
     image *= texture
     image /= max(float(np.percentile(image, 99.5)), 1e-6)
-    image *= _coil(shape, random)
+    image *= coil(shape, random)
     image = acquire(image, random.uniform(0.004, 0.025), random)
     return SimulatedKnee(image, step_mm, np.argmax(weights, axis=0).astype(np.uint8), lesions, chosen)
 
@@ -207,10 +218,10 @@ def simulate_clutter(seed: int, shape: tuple[int, int, int] = (96, 96, 96), leav
     """
     random = np.random.default_rng(seed)
     image = np.full(shape, random.uniform(0, 0.6), dtype=np.float32)
-    fine, coarse = _noise(shape, 1.0, random), _noise(shape, random.uniform(2.0, 5.0), random)
+    fine, coarse = noise(shape, 1.0, random), noise(shape, random.uniform(2.0, 5.0), random)
     for size in np.sort(_power_law(random, leaves, 1.0, 22.0))[::-1]:
         _lay(image, float(size), (fine, coarse), random)
-    image *= _coil(shape, random)
+    image *= coil(shape, random)
     return acquire(image, random.uniform(0.002, 0.02), random)
 
 
@@ -252,40 +263,40 @@ def _tissues(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """How much of each tissue lies in each voxel, (T, D, H, W) summing to one, and where the lesions are."""
     x, y, z = _coordinates(shape, step_mm, random)
-    rough = random.uniform(0.1, 0.35) * _noise(shape, 1.5 / step_mm, random)
+    rough = random.uniform(0.1, 0.35) * noise(shape, 1.5 / step_mm, random)
     bone, femur, tibia, patella = _bones(x, y, z, random)
     weights = np.zeros((len(TISSUES), *shape), dtype=np.float32)
     weights[0] = 1.0
 
     def paint(tissue: str, distance: Field, softness_mm: float = 0.3 * step_mm) -> None:
-        cover = _cover(distance + rough, softness_mm)
-        weights[:] *= 1 - cover
-        weights[_index(tissue)] += cover
+        part = cover(distance + rough, softness_mm)
+        weights[:] *= 1 - part
+        weights[_index(tissue)] += part
 
     body = np.hypot(x / random.uniform(50, 58), (y - 2) / random.uniform(54, 62)) * 55 - 55
     paint("fat", body)
-    septa = _ridges(shape, 7.0 / step_mm, random)
+    septa = ridges(shape, 7.0 / step_mm, random)
     paint("muscle", np.maximum(body + random.uniform(5, 12), -(np.abs(septa) - 0.06) * 8))
-    paint("fat", _ellipsoid(x, y, z, (0, 34, -6), (22, 12, 18)))  # fat pad behind the patellar tendon
+    paint("fat", ellipsoid(x, y, z, (0, 34, -6), (22, 12, 18)))  # fat pad behind the patellar tendon
     paint("fluid", np.maximum(bone - random.uniform(3.0, 5.5), np.hypot(y + 2, z + 4) - 30))
     for side in (-1, 1):
         paint("meniscus", _meniscus(x, y, z, side, random))
     for distance in _ligaments(x, y, z, random):
         paint("ligament", distance)
-    thickness = random.uniform(1.6, 3.2) + 0.6 * _noise(shape, 10 / step_mm, random)
+    thickness = random.uniform(1.6, 3.2) + 0.6 * noise(shape, 10 / step_mm, random)
     facing = np.maximum(np.hypot(y + 3, z) - 34, z - 22)  # cartilage covers what faces the joint
     for one, reach in ((femur, facing), (tibia, z + 3), (patella, 22 - y + 6 * np.abs(x) / 20)):
         paint("cartilage", np.maximum(one - thickness, reach))
     paint("cortex", bone)
     inner = bone + random.uniform(0.7, 1.6)
     paint("marrow", inner)
-    trabeculae = _ridges(shape, random.uniform(0.8, 1.4) / step_mm, random)
-    grain = random.uniform(0.1, 0.55) * np.clip(0.35 - np.abs(trabeculae), 0, 0.35) / 0.35 * _cover(inner, step_mm)
+    trabeculae = ridges(shape, random.uniform(0.8, 1.4) / step_mm, random)
+    grain = random.uniform(0.1, 0.55) * np.clip(0.35 - np.abs(trabeculae), 0, 0.35) / 0.35 * cover(inner, step_mm)
     weights *= 1 - grain
     weights[_index("cortex")] += grain
     for _ in range(int(random.integers(3, 8))):
         first, second = random.uniform(-45, 45, (2, 3))
-        paint("vessel", _tube(x, y, z, first, second, random.uniform(0.6, 2.2)))
+        paint("vessel", tube(x, y, z, first, second, random.uniform(0.6, 2.2)))
     lesions = _paint_lesions(x, y, z, bone, weights, random)
     return weights, lesions
 
@@ -297,40 +308,27 @@ def _coordinates(
     axes = [(np.arange(size) - (size - 1) / 2) * step_mm for size in shape]
     grid = np.meshgrid(axes[0], -axes[1], -axes[2], indexing="ij")  # (D, H, W) = (x, -z, -y)
     points = np.stack([grid[0], grid[2], grid[1]]).astype(np.float32)  # x, y, z
-    turn = _rotation(random.normal(0, 0.12, 3)).astype(np.float32)
+    turn = rotation(random.normal(0, 0.12, 3)).astype(np.float32)
     points = np.einsum("ij,j...->i...", turn, points) * np.float32(random.uniform(0.85, 1.15))
     points += random.uniform(-6, 6, 3).astype(np.float32)[:, None, None, None]
     for axis in range(3):
-        points[axis] += random.uniform(0.5, 2.5) * _noise(shape, 14.0 / step_mm, random)
+        points[axis] += random.uniform(0.5, 2.5) * noise(shape, 14.0 / step_mm, random)
     return points[0], points[1], points[2]
-
-
-def _rotation(angles: Values) -> Values:
-    matrix = np.eye(3)
-    for axis, angle in enumerate(angles):
-        i, j = [each for each in range(3) if each != axis]
-        turn = np.eye(3)
-        turn[i, i] = turn[j, j] = np.cos(angle)
-        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-        matrix = turn @ matrix
-    return matrix
 
 
 def _bones(x: Field, y: Field, z: Field, random: np.random.Generator) -> tuple[Field, Field, Field, Field]:
     """Signed distances, mm, negative inside: all bones, femur, tibia, patella."""
     wide = random.uniform(0.92, 1.08)
     condyles = [
-        _ellipsoid(x, y, z, (side * 21 * wide, -6, 16), (14 * wide, random.uniform(25, 29), random.uniform(17, 20)))
+        ellipsoid(x, y, z, (side * 21 * wide, -6, 16), (14 * wide, random.uniform(25, 29), random.uniform(17, 20)))
         for side in (-1, 1)
     ]
-    shaft = _tube(x, y, z, np.array([0, 2, 28.0]), np.array([0, 6, 100.0]), random.uniform(13, 17))
-    femur = _union(_union(condyles[0], condyles[1], 4), shaft, 8)
-    plateau = np.maximum(_ellipsoid(x, y, z, (0, -3, -17), (38 * wide, 24, 17)), z + 8 + 0.03 * y)
-    tibia = _union(
-        plateau, _tube(x, y, z, np.array([0, 0, -25.0]), np.array([0, 2, -100.0]), random.uniform(12, 16)), 8
-    )
-    patella = _ellipsoid(x, y, z, (0, 40, 24), (20, 8.5, 19))
-    fibula = _tube(x, y, z, np.array([36.0, -16, -30]), np.array([36.0, -14, -100]), random.uniform(5, 8))
+    shaft = tube(x, y, z, np.array([0, 2, 28.0]), np.array([0, 6, 100.0]), random.uniform(13, 17))
+    femur = union(union(condyles[0], condyles[1], 4), shaft, 8)
+    plateau = np.maximum(ellipsoid(x, y, z, (0, -3, -17), (38 * wide, 24, 17)), z + 8 + 0.03 * y)
+    tibia = union(plateau, tube(x, y, z, np.array([0, 0, -25.0]), np.array([0, 2, -100.0]), random.uniform(12, 16)), 8)
+    patella = ellipsoid(x, y, z, (0, 40, 24), (20, 8.5, 19))
+    fibula = tube(x, y, z, np.array([36.0, -16, -30]), np.array([36.0, -14, -100]), random.uniform(5, 8))
     bone = np.minimum(np.minimum(femur, tibia), np.minimum(patella, fibula))
     return bone, femur, tibia, patella
 
@@ -362,7 +360,7 @@ def _ligaments(x: Field, y: Field, z: Field, random: np.random.Generator) -> lis
         ((0, 44, 40), (0, 36, 90), 3.5),  # quadriceps tendon
     )
     return [
-        _tube(
+        tube(
             x,
             y,
             z,
@@ -385,11 +383,11 @@ def _paint_lesions(
             break
         d, h, w = near[random.integers(len(near))]
         centre = (float(x[d, h, w]), float(y[d, h, w]), float(z[d, h, w]))
-        distance = _ellipsoid(x, y, z, centre, tuple(random.uniform(0.4, 2.0, 3)))
-        cover = _cover(distance, 0.3)
-        weights *= 1 - cover
-        weights[_index("lesion" if random.random() < 0.7 else "cortex")] += cover
-        lesions |= cover > 0.5
+        distance = ellipsoid(x, y, z, centre, tuple(random.uniform(0.4, 2.0, 3)))
+        part = cover(distance, 0.3)
+        weights *= 1 - part
+        weights[_index("lesion" if random.random() < 0.7 else "cortex")] += part
+        lesions |= part > 0.5
     return lesions
 
 
@@ -402,82 +400,17 @@ def _lay(image: Field, size: float, textures: tuple[Field, Field], random: np.ra
     low, high = np.maximum(centre - reach, 0).astype(int), np.minimum(centre + reach + 1, shape).astype(int)
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     grid = np.meshgrid(*(np.arange(a, b) - c for a, b, c in zip(low, high, centre, strict=True)), indexing="ij")
-    turn = _rotation(random.uniform(0, np.pi, 3))
+    turn = rotation(random.uniform(0, np.pi, 3))
     local = np.einsum("ij,j...->i...", turn, np.stack(grid)) / extent[:, None, None, None]
     power = 2.0 if random.random() < 0.7 else 8.0  # ellipsoid or block
     norm = (np.abs(local) ** power).sum(axis=0) ** (1 / power)
-    cover = _cover(((norm - 1) * extent.min()).astype(np.float32), random.choice([0.25, 0.5, 1.5]))
+    part = cover(((norm - 1) * extent.min()).astype(np.float32), random.choice([0.25, 0.5, 1.5]))
     fine, coarse = textures
     level = random.uniform(0, 1) + random.normal(0, 0.06) * fine[box] + random.normal(0, 0.1) * coarse[box]
-    image[box] = image[box] * (1 - cover) + np.clip(level, 0, 1.2) * cover
+    image[box] = image[box] * (1 - part) + np.clip(level, 0, 1.2) * part
 
 
 def _power_law(random: np.random.Generator, count: int, low: float, high: float) -> Values:
     """Sizes with density proportional to size^-2: as much of the picture at every scale as nature has."""
     sizes: Values = 1 / random.uniform(1 / high, 1 / low, count)
     return sizes
-
-
-def _ellipsoid(x: Field, y: Field, z: Field, centre: tuple[float, ...], radii: tuple[float, ...]) -> Field:
-    scaled = np.sqrt(
-        ((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 + ((z - centre[2]) / radii[2]) ** 2
-    )
-    distance: Field = ((scaled - 1) * min(radii)).astype(np.float32)
-    return distance
-
-
-def _tube(x: Field, y: Field, z: Field, first: Values, second: Values, radius: float) -> Field:
-    direction = second - first
-    length2 = max(float(direction @ direction), 1e-6)
-    along = ((x - first[0]) * direction[0] + (y - first[1]) * direction[1] + (z - first[2]) * direction[2]) / length2
-    along = np.clip(along, 0, 1)
-    squared = sum((each - first[axis] - along * direction[axis]) ** 2 for axis, each in enumerate((x, y, z)))
-    distance: Field = (np.sqrt(squared) - radius).astype(np.float32)
-    return distance
-
-
-def _union(a: Field, b: Field, smooth_mm: float) -> Field:
-    """Smooth minimum of two distances."""
-    h = np.clip(0.5 + 0.5 * (b - a) / smooth_mm, 0, 1)
-    joined: Field = (b * (1 - h) + a * h - smooth_mm * h * (1 - h)).astype(np.float32)
-    return joined
-
-
-def _cover(distance: Field, softness: float) -> Field:
-    """How much of a voxel lies inside, 0..1, from the signed distance to the surface."""
-    cover: Field = (0.5 - 0.5 * np.tanh(distance / max(softness, 1e-3))).astype(np.float32)
-    return cover
-
-
-def _noise(shape: tuple[int, int, int], scale_voxels: float, random: np.random.Generator) -> Field:
-    """Smooth Gaussian noise with unit variance and the given correlation length."""
-    from scipy.ndimage import gaussian_filter, zoom
-
-    shrink = max(1, int(scale_voxels / 2))
-    small = tuple(-(-size // shrink) + 2 for size in shape)
-    noise = gaussian_filter(random.standard_normal(small).astype(np.float32), scale_voxels / shrink, mode="wrap")
-    noise /= max(float(noise.std()), 1e-6)
-    if shrink > 1:
-        noise = zoom(noise, shrink, order=1)
-    cropped: Field = noise[: shape[0], : shape[1], : shape[2]].astype(np.float32)
-    return cropped
-
-
-def _ridges(shape: tuple[int, int, int], scale_voxels: float, random: np.random.Generator) -> Field:
-    """A field whose zeros are sheets with a preferred direction: septa, trabeculae."""
-    from scipy.ndimage import gaussian_filter
-
-    stretch = scale_voxels * np.array([random.uniform(0.8, 1.5), random.uniform(1.0, 3.0), random.uniform(0.8, 1.5)])
-    field = gaussian_filter(random.standard_normal(shape).astype(np.float32), stretch, mode="wrap")
-    scaled: Field = field / max(float(field.std()), 1e-6)
-    return scaled
-
-
-def _coil(shape: tuple[int, int, int], random: np.random.Generator) -> Field:
-    """Smooth receive sensitivity, 0.6 to 1.3 over the volume."""
-    grid = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
-    slope = random.uniform(-0.2, 0.2, 3)
-    bend = random.uniform(-0.15, 0.05, 3)
-    field = 1 + sum(slope[axis] * grid[axis] + bend[axis] * grid[axis] ** 2 for axis in range(3))
-    sensitivity: Field = np.clip(field, 0.3, 1.5).astype(np.float32)
-    return sensitivity

@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from dicom_sr.errors import UnsuitableInput
+from pipelines.knee_super_resolution.simulation.atlas_knees import read_anatomies
 from pipelines.knee_super_resolution.training.layouts import LAYOUTS
 from pipelines.knee_super_resolution.training.volumes import (
     KNEE_SIDE,
     ThinVolume,
+    atlas_volumes,
     densified,
     held_back,
     read_volumes,
     simulated_volumes,
 )
+
+ATLAS_KNEES = 28  # one in ten of them is held back
 
 
 @dataclass
@@ -32,10 +37,13 @@ class Corpus:
 
     def sentence(self) -> str:
         """What was trained on, as it stands in the report of every result."""
-        knees = sum(volume.name.startswith("simulated") for volume in self.simulated)
-        clutter = len(self.simulated) - knees
+        shaped = sum(volume.subject.startswith("atlas") for volume in self.simulated)
+        knees = sum(volume.name.startswith("simulated") for volume in self.simulated) - shaped
+        clutter = len(self.simulated) - knees - shaped
         side = "" if self.knee_side == KNEE_SIDE else f" of {self.knee_side} samples a side"
         made = f"trained on {knees} simulated knees{side} and {clutter} volumes of random shapes"
+        if shaped:
+            made = made.replace(" and ", ", ") + f" and {shaped} knees simulated in the shape of an atlas"
         if not self.real:
             return f"{made}, no real images; research use only, not for clinical use"
         subjects = len({volume.subject for volume in self.real})
@@ -51,6 +59,7 @@ def gather(
     excluded: Sequence[str],
     knee_side: int = KNEE_SIDE,
     layout: str = "folder",
+    atlas: int = ATLAS_KNEES,
 ) -> Corpus:
     """Simulate and read volumes, split by subject; names that contain an excluded word are never used.
 
@@ -66,6 +75,8 @@ def gather(
         Words that must not occur in the name of a folder, subject or volume.
     knee_side
         Samples of a simulated knee along each axis.
+    atlas
+        How many knees to simulate in the shapes of the label maps that are found in the folders.
     layout
         Name of the arrangement of the folders, see `layouts`.
 
@@ -75,7 +86,14 @@ def gather(
         If a folder is not there, or holds no volume of this layout.
     """
     corpus = Corpus(knee_side=knee_side)
-    for volume in simulated_volumes(seed, knees, clutter, knee_side):
+    anatomies = [
+        anatomy
+        for folder in map(Path, folders)
+        if atlas and not any(word in folder.name for word in excluded)
+        for anatomy in read_anatomies(folder, excluded)
+    ]
+    simulated = (simulated_volumes(seed, knees, clutter, knee_side), atlas_volumes(seed, atlas, anatomies))
+    for volume in chain(*simulated):
         number = int(volume.subject.split()[1])
         (corpus.validation if number % 10 == 9 else corpus.simulated).append(volume)
     for folder in map(Path, folders):

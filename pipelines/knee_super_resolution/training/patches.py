@@ -13,8 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.knee_super_resolution import metrics
-from pipelines.knee_super_resolution.degradation import SliceProfile, coarse_positions, forward_matrix
-from pipelines.knee_super_resolution.training.volumes import ThinVolume
+from pipelines.knee_super_resolution.degradation import (
+    SliceProfile,
+    along_slices,
+    coarse_positions,
+    forward_matrix,
+)
+from pipelines.knee_super_resolution.training.volumes import MIN_SAMPLES, ThinVolume
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,15 @@ class Degradation:
         return Degradation(ratio, SliceProfile(kind, 1.0 if kind == "fir" else width), noise)  # type: ignore[arg-type]
 
 
+COARSER_SHARE = 0.25  # of the patches, whose thin slices are twice as far apart as the volume's
+COARSER = 2
+
+
 class RandSliceAxisd(RandomizableTransform, MapTransform):  # type: ignore[misc]
     """Bring one of a volume's thin axes to the front and crop: (D, H, W) to (1, depth, size, size).
+
+    Clinical 3-D series have slices about twice as thick as their pixels are wide, volumes to train on mostly cubes. So
+    some volumes are first made coarser along that axis, with the edge of the spectrum that a scanner's partitions have.
 
     Parameters
     ----------
@@ -83,17 +95,19 @@ class RandSliceAxisd(RandomizableTransform, MapTransform):  # type: ignore[misc]
             plane = [each for each in range(3) if each != axis]
             if self.R.random() < 0.5:
                 turned, plane = turned.transpose(0, 2, 1), plane[::-1]
-            out[key] = torch.from_numpy(np.ascontiguousarray(self._crop(turned))[None])
+            coarser = COARSER if self.R.random() < COARSER_SHARE and len(turned) >= COARSER * MIN_SAMPLES else 1
+            cropped = _coarser(self._crop(turned, self.depth * coarser), coarser)
+            out[key] = torch.from_numpy(_filled(cropped, (self.depth, self.size, self.size))[None])
             pixel = float(np.sqrt(volume.spacing_mm[plane[0]] * volume.spacing_mm[plane[1]]))
-            out["step_over_pixel"] = volume.spacing_mm[axis] / pixel
+            out["step_over_pixel"] = coarser * volume.spacing_mm[axis] / pixel
         return out
 
-    def _crop(self, turned: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A random box that is not all air; smaller volumes are mirrored up to size."""
+    def _crop(self, turned: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
+        """A random box that is not all air, smaller where the volume is."""
         best, most = turned, -1.0
         for _ in range(4):
             box = []
-            for size, wanted in zip(turned.shape, (self.depth, self.size, self.size), strict=True):
+            for size, wanted in zip(turned.shape, (depth, self.size, self.size), strict=True):
                 start = int(self.R.randint(0, max(size - wanted, 0) + 1))
                 box.append(slice(start, start + wanted))
             candidate = turned[tuple(box)]
@@ -102,11 +116,22 @@ class RandSliceAxisd(RandomizableTransform, MapTransform):  # type: ignore[misc]
                 best, most = candidate, content
             if most > 0.4:
                 break
-        missing = [
-            (0, max(0, wanted - size))
-            for size, wanted in zip(best.shape, (self.depth, self.size, self.size), strict=True)
-        ]
-        return np.pad(best, missing, mode="symmetric") if any(pad for _, pad in missing) else best
+        return best
+
+
+def _coarser(cropped: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Slices (D, H, W) so many times as far apart, (D // factor, H, W)."""
+    if factor == 1:
+        return cropped
+    fine = np.arange(len(cropped), dtype=float)
+    forward = forward_matrix(fine, coarse_positions(len(cropped), factor), SliceProfile("fir"))
+    return np.maximum(along_slices(forward, cropped), 0)
+
+
+def _filled(cropped: NDArray[np.float32], shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Mirrored up to a shape, where it is smaller."""
+    missing = [(0, max(0, wanted - size)) for size, wanted in zip(cropped.shape, shape, strict=True)]
+    return np.ascontiguousarray(np.pad(cropped, missing, mode="symmetric"))
 
 
 def patch_transforms(depth: int, size: int) -> Compose:

@@ -7,7 +7,7 @@ subject never falls on both sides of a split.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.read.stacks import read_stack, stacks
 from dicom_sr.series import read_studies
 from pipelines.knee_super_resolution import metrics
-from pipelines.knee_super_resolution.simulation import thin_volumes
+from pipelines.knee_super_resolution.simulation import atlas_knees, thin_volumes
+from pipelines.knee_super_resolution.simulation.atlas_knees import Anatomy
 from pipelines.knee_super_resolution.training.layouts import FOLDER, Layout
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 THIN_TOLERANCE = 1.5  # an axis counts as thin when its spacing is within this of the smallest
+THIN_MM = 1.0  # or no more than this: the slices of a 3-D series, though its pixels are finer
 MIN_SAMPLES = 24  # along an axis, to be degraded by 2 at least
 KNEE_SIDE = 128  # samples of a simulated knee along each axis
 
@@ -39,11 +41,9 @@ class ThinVolume:
     @property
     def thin_axes(self) -> tuple[int, ...]:
         """The axes along which the volume may be degraded."""
-        smallest = min(self.spacing_mm)
+        thin_mm = max(THIN_TOLERANCE * min(self.spacing_mm), THIN_MM)
         return tuple(
-            axis
-            for axis in range(3)
-            if self.spacing_mm[axis] <= THIN_TOLERANCE * smallest and self.array.shape[axis] >= MIN_SAMPLES
+            axis for axis in range(3) if self.spacing_mm[axis] <= thin_mm and self.array.shape[axis] >= MIN_SAMPLES
         )
 
 
@@ -67,7 +67,7 @@ def read_volumes(folder: Path, layout: Layout = FOLDER) -> Iterator[ThinVolume]:
         if not layout.holds(path.relative_to(folder)):
             continue
         if path.name.endswith(IMAGE_SUFFIXES):
-            if "label" not in path.stem.lower():
+            if "label" not in path.stem.lower() and not any(path.parent.glob("*.ctbl")):
                 yield from _read_image(path, layout.subject(path.relative_to(folder)))
         elif _is_dicom(path):
             dicom.setdefault(path.parent, []).append(path)
@@ -139,6 +139,26 @@ def simulated_volumes(seed: int, knees: int, clutter: int, knee_side: int = KNEE
     for number in range(clutter):
         array = thin_volumes.simulate_clutter(int(random.integers(2**31)))
         yield ThinVolume(f"clutter {number}", f"clutter {number}", _scaled(array), (1.0, 1.0, 1.0))
+
+
+def atlas_volumes(seed: int, count: int, anatomies: Sequence[Anatomy]) -> Iterator[ThinVolume]:
+    """Simulated knees with the shapes of real ones, the same for the same seed; none without shapes.
+
+    Parameters
+    ----------
+    seed
+        Of all of them.
+    count
+        How many.
+    anatomies
+        Taken in turn.
+    """
+    random = np.random.default_rng([seed, 1])
+    for number in range(count if anatomies else 0):
+        knee = atlas_knees.simulate_atlas_knee(anatomies[number % len(anatomies)], int(random.integers(2**31)))
+        yield ThinVolume(
+            f"simulated knee {number} of an atlas", f"atlas {number}", _scaled(knee.array), knee.spacing_mm
+        )
 
 
 def held_back(volume: ThinVolume, share: float = 0.15) -> bool:

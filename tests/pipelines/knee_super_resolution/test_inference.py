@@ -59,16 +59,15 @@ def test_tiles_equal_the_whole(half: bool) -> None:
     assert np.abs(whole - spline).max() > 5e-3  # there was something to get wrong
 
 
-def test_air_is_left_as_interpolated_and_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_air_is_left_as_interpolated_and_costs_nothing() -> None:
     made, seen = restorer(False), []
-    features = made.network.features
+    features = made.features
 
     def counted(thick: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(thick.shape[-1])
-        out: tuple[torch.Tensor, torch.Tensor] = features(thick, conditions)
-        return out
+        return features(thick, conditions)
 
-    monkeypatch.setattr(made.network, "features", counted)
+    made.features = counted
     thin, _ = made.restore(thick_slices(), COARSE, FINE, SliceProfile("fir"), 3.3, trust=FULL)
     assert np.abs(thin[:, :, 52:]).max() == 0
     assert max(seen) <= 40 + 2 * tiles.MARGIN + made.field
@@ -141,18 +140,6 @@ def test_a_few_small_foci_do_not_change_how_far_the_network_is_trusted(shared_da
     assert amounts[0] == pytest.approx(amounts[1], abs=0.05)
 
 
-class Hungry(ThinSliceNet):
-    """Has room for so many acquired voxels at once."""
-
-    room = 8_000
-
-    def features(self, thick: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """As the network, or an error as a GPU gives it."""
-        if thick.numel() > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return super().features(thick, conditions)
-
-
 def test_trust_does_not_change_with_pixels_finer_than_the_thin_slices() -> None:
     array = simulate_clutter(3, (33, 48, 48), leaves=300)
     finer = np.asarray(zoom(array, (1, 2, 2), order=3), dtype=np.float32)  # the same picture, twice as many pixels
@@ -166,15 +153,21 @@ def test_trust_does_not_change_with_pixels_finer_than_the_thin_slices() -> None:
 
 
 def test_where_memory_ends_tiles_are_made_smaller_and_the_result_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    roomy = ThinSliceNet(channels=8, blocks=1)
-    hungry = Hungry(channels=8, blocks=1)
-    hungry.load_state_dict(roomy.state_dict())
+    roomy, hungry = restorer(False), restorer(False)
+    features = hungry.features
+
+    def limited(thick: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the network, or an error as a GPU gives it, with room for 8000 acquired voxels."""
+        if thick.numel() > 8_000:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return features(thick, conditions)
+
+    hungry.features = limited
     monkeypatch.setattr(inference, "TILE_VOXELS", 16_000)
     geometry = Geometry(COARSE, FINE, SliceProfile("fir"), 3.3)
     given = torch.from_numpy(thick_slices())
-    whole = Restorer(roomy, {}, False).restored(given, geometry, trust=FULL)
-    parts = Restorer(hungry, {}, False).restored(given, geometry, trust=FULL)
+    whole = roomy.restored(given, geometry, trust=FULL)
+    parts = hungry.restored(given, geometry, trust=FULL)
     assert whole.remark == ""
     assert parts.remark == "The memory of cpu did not hold the usual tiles: computed in smaller ones."
     assert float((whole.values - parts.values).abs().max()) < 1e-5

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from pipelines.knee_super_resolution.simulation import thin_volumes
+from pipelines.knee_super_resolution.simulation import atlas_knees, thin_volumes
 from pipelines.knee_super_resolution.training.corpus import Corpus, gather
 from pipelines.knee_super_resolution.training.volumes import ThinVolume
 
@@ -38,3 +38,21 @@ def test_the_sentence_counts_volumes_and_subjects() -> None:
     real = [volume("echo 1", "one"), volume("echo 2", "one"), volume("echo 1", "two")]
     assert "and on 3 real volumes of 2 subjects" in Corpus(made, real).sentence()
     assert "not for clinical use" in Corpus(made, real).sentence()
+
+
+def test_knees_are_simulated_in_the_shape_of_a_label_map_unless_it_is_excluded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = partial(atlas_knees.simulate_atlas_knee, shape=(26, 26, 26))
+    monkeypatch.setattr(atlas_knees, "simulate_atlas_knee", small)
+    labels = np.zeros((30, 30, 30), np.uint8)
+    labels[8:22, 8:22] = 1
+    (tmp_path / "atlas").mkdir()
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "atlas" / "seg.nii.gz")
+    (tmp_path / "atlas" / "names.ctbl").write_text("1 femur 0 0 0 255\n")
+    nibabel.save(nibabel.Nifti1Image(labels.astype(np.float32), np.eye(4)), tmp_path / "image.nii.gz")
+    corpus = gather(0, knees=0, clutter=0, folders=[tmp_path], excluded=[], atlas=10)
+    assert len(corpus.simulated) == 9
+    assert [volume.subject for volume in corpus.validation] == ["atlas 9"]
+    assert "9 knees simulated in the shape of an atlas" in corpus.sentence()
+    assert not gather(0, knees=0, clutter=0, folders=[tmp_path], excluded=["atlas"], atlas=10).simulated

@@ -36,3 +36,16 @@ def test_a_ramp_that_is_made_thick_keeps_its_values_at_the_slices() -> None:
     assert made.thin.shape == (1, 33, 4, 4)
     assert made.anisotropy == pytest.approx(2.0)
     assert torch.allclose(made.thick[0, :, 0, 0], torch.arange(0.0, 33.0, 4.0), atol=1e-4)
+
+
+def test_some_patches_have_slices_twice_as_far_apart() -> None:
+    line = np.linspace(0.2, 1.0, 80, dtype=np.float32)
+    volume = ThinVolume("v", "v", np.broadcast_to(line[:, None, None], (80, 80, 80)).copy(), (1.0, 1.0, 1.0))
+    transform = patch_transforms(40, 24)
+    seen = set()
+    for seed in range(24):
+        transform.set_random_state(seed=seed)
+        drawn = transform({"thin": volume})
+        assert tuple(drawn["thin"].shape) == (1, 40, 24, 24)
+        seen.add(round(float(drawn["step_over_pixel"]), 3))
+    assert seen == {1.0, 2.0}

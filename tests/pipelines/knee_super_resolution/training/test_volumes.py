@@ -58,3 +58,16 @@ def test_a_thick_axis_is_filled_in_and_a_thin_one_left() -> None:
 def test_the_same_seed_simulates_the_same_volumes() -> None:
     one, two = (next(simulated_volumes(5, 0, 1)) for _ in range(2))
     assert np.array_equal(one.array, two.array)
+
+
+def test_the_slices_of_a_three_dimensional_series_are_thin_though_its_pixels_are_finer() -> None:
+    array = np.zeros((40, 40, 40), np.float32)
+    assert ThinVolume("dess", "one", array, (0.7, 0.36, 0.46)).thin_axes == (0, 1, 2)
+    assert ThinVolume("fast spin echo", "one", array, (3.0, 0.36, 0.46)).thin_axes == (1, 2)
+
+
+def test_a_label_map_with_a_table_of_names_is_no_image(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros((30, 30, 30), np.float32), np.eye(4)), tmp_path / "seg.nii.gz")
+    assert len(list(read_volumes(tmp_path))) == 1
+    (tmp_path / "names.ctbl").write_text("1 femur 0 0 0 255\n")
+    assert list(read_volumes(tmp_path)) == []
