@@ -74,6 +74,8 @@ def _write(
     used = _used(form, layers, range(group.number_of_planes))
     ds = _of_one_pixel(provenance, form, index, group, layers, used)
     frames = _frames(form, layers, frame_order(ds, group.images))
+    if group.frame is not None:  # from here on the frames name those of the whole image, not of the group's
+        _refer_to_frame(ds, provenance.header_of[group.frame.sop_instance_uid], group.frame)
     _number_frames(ds, group)
     ds.Rows, ds.Columns = group.shape
     ds.NumberOfFrames = len(frames)
@@ -182,8 +184,6 @@ def _of_one_pixel(
     )
     if "FrameOfReferenceUID" not in images[0]:
         ds.PatientOrientation = ""  # dciodvfy wants it where no plane orientation says how the pixels lie
-    if group.frame is not None:
-        _refer_to_frame(ds, provenance.header_of[group.frame.sop_instance_uid], group.frame)
     return ds
 
 

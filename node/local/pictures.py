@@ -17,6 +17,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from dicom_sr.decimal_string import decimal
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.uids import UUID_ROOT, uid
+from node.files import file_name
 
 FORMATS = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}  # by how a file begins
 MODALITIES = ("DX",)  # what a picture can be said to be
@@ -90,7 +91,7 @@ def write_radiograph(path: Path, folder: Path) -> tuple[Path, Picture]:
         raise UnsuitableInput("cannot be read: the picture is damaged, cut off, or larger than any film") from error
     ds = _header(hashlib.sha256(content).hexdigest(), kind)
     _put_pixels(ds, grey, kind, len(content))
-    written = folder / f"{ds.SOPInstanceUID}.dcm"
+    written = folder / f"{file_name(ds.SOPInstanceUID)}.dcm"
     ds.save_as(written, enforce_file_format=True)
     shutil.copystat(path, written)  # results of images without a date carry that of their files
     return written, Picture(path, kind, str(ds.SOPInstanceUID))
