@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MIN_RATIO, MAX_RATIO = 1.5, 8.0  # what the methods are evaluated for
 BUNDLE = Path(__file__).parent / "bundle"
-DEEPRESOLVE_BUNDLE = Path(__file__).parent / "deepresolve_bundle"  # its configs; its weights are no part of the package
+DEEPRESOLVE_BUNDLE = Path(__file__).parent / "deepresolve_bundle"  # an installed package has its configs alone
 SHIPPED = {"learned": BUNDLE, "deepresolve": DEEPRESOLVE_BUNDLE}  # what a bundle of a method may call
 NOTHING_TRAINED = "cubic spline interpolation, nothing was trained; research use only, not for clinical use"
 WORDS = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.bundle_configs import METADATA, read_metadata, trained_on
-from pipelines.knee_super_resolution import BUNDLE
+from pipelines.knee_super_resolution import BUNDLE, DEEPRESOLVE_BUNDLE
 from pipelines.knee_super_resolution.deepresolve import DeepResolve
 from pipelines.knee_super_resolution.evaluation import rivals
 from pipelines.knee_super_resolution.evaluation.rows import Row, gains, markdown
@@ -104,7 +104,7 @@ def _cost(read: dict[str, Any]) -> str:
 def training_text() -> str:
     """What the shipped weights were trained on and how, from their descriptions."""
     parts = []
-    for bundle in (BUNDLE, rivals.DEEPRESOLVE):
+    for bundle in (BUNDLE, DEEPRESOLVE_BUNDLE):
         if not (bundle / METADATA).exists():
             continue
         metadata = read_metadata(bundle)

@@ -22,12 +22,12 @@ from rich.table import Table
 from dicom_sr.errors import UnsuitableInput
 from pipelines.bundle_configs import UnusableBundle
 from pipelines.device import UnusableDevice
-from pipelines.knee_super_resolution import BUNDLE, metrics
+from pipelines.knee_super_resolution import BUNDLE, DEEPRESOLVE_BUNDLE, metrics
 from pipelines.knee_super_resolution.evaluation import lesions, outliers
 from pipelines.knee_super_resolution.evaluation.card import write_evaluation
 from pipelines.knee_super_resolution.evaluation.methods import METHODS, NAMES, SHIPPED, Weights, restored
 from pipelines.knee_super_resolution.evaluation.pages import write_page
-from pipelines.knee_super_resolution.evaluation.rivals import DEEPRESOLVE, SCSR
+from pipelines.knee_super_resolution.evaluation.rivals import SCSR
 from pipelines.knee_super_resolution.evaluation.rows import FIGURES, Row, gains, summary, write_rows
 from pipelines.knee_super_resolution.inference import GAUSSIAN_90
 from pipelines.knee_super_resolution.model import warm_model
@@ -142,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
     add_data(options, "thin-slice volumes", sentences, "folder")
     add_bundle(options)
     add_report(options)
-    for name, default in (("deepresolve", DEEPRESOLVE), ("scsr", SCSR)):
+    for name, default in (("deepresolve", DEEPRESOLVE_BUNDLE), ("scsr", SCSR)):
         options.add_argument(
             f"--{name}",
             type=existing_folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.knee_super_resolution import BUNDLE
+from pipelines.knee_super_resolution import BUNDLE, DEEPRESOLVE_BUNDLE
 from pipelines.knee_super_resolution.evaluation import rivals
 from pipelines.knee_super_resolution.model import warm_model
 from pipelines.knee_super_resolution.training.tasks import Task
@@ -22,7 +22,7 @@ class Weights:
     """Whose weights the methods run with, and where."""
 
     bundle: Path = BUNDLE  # of ours
-    deepresolve: Path = rivals.DEEPRESOLVE  # bundle of the published network
+    deepresolve: Path = DEEPRESOLVE_BUNDLE  # bundle of the published network
     scsr: Path = rivals.SCSR  # folder of the dictionaries
     device: str = "cpu"  # for ours, see `pipelines.device`
 

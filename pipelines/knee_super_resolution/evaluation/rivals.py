@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.knee_super_resolution import DEEPRESOLVE_BUNDLE
 from pipelines.knee_super_resolution.deepresolve import DeepResolveRestorer, TrainedNetworks, read_networks
 from pipelines.knee_super_resolution.degradation import (
     along_slices,
@@ -36,8 +37,7 @@ from pipelines.knee_super_resolution.training.dictionary import (
 from pipelines.knee_super_resolution.training.tasks import Task
 
 Array = NDArray[np.float32]
-RIVALS = Path(__file__).resolve().parents[3] / "bundles"  # of the repository; no part of an installed package
-DEEPRESOLVE, SCSR = RIVALS / "knee_deepresolve", RIVALS / "knee_scsr"
+SCSR = Path(__file__).parent / "scsr"  # its dictionaries are in the repository, but no part of an installed package
 
 
 def tci(task: Task) -> Array:
@@ -55,7 +55,7 @@ def _trained(folder: Path) -> TrainedNetworks:
     return read_networks(folder)
 
 
-def deepresolve(task: Task, bundle: Path = DEEPRESOLVE) -> Array:
+def deepresolve(task: Task, bundle: Path = DEEPRESOLVE_BUNDLE) -> Array:
     """DeepResolve for this very factor.
 
     Parameters

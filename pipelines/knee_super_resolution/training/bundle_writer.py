@@ -65,7 +65,7 @@ def write_description(method: str, corpus: Corpus, trainings: Mapping[str, Mappi
     Parameters
     ----------
     method
-        condyle or deepresolve.
+        learned or deepresolve.
     corpus
         What was learned from.
     trainings
@@ -92,7 +92,7 @@ def write_metadata(
     Parameters
     ----------
     method
-        condyle or deepresolve.
+        learned or deepresolve.
     source, use
         What was trained on, and what the model may be used for.
     trainings

@@ -19,7 +19,7 @@ from dicom_sr.series import read_studies
 from dicom_sr.uids import result_key
 from node.route.dispatch import model_digest
 from pipelines.bundle import bundle_digest
-from pipelines.bundle_configs import UnusableBundle, read_config, read_metadata, trained_on
+from pipelines.bundle_configs import UnusableBundle, read_metadata, trained_on
 from pipelines.device import described, resolved
 from pipelines.knee_super_resolution import (
     BUNDLE,
@@ -30,7 +30,6 @@ from pipelines.knee_super_resolution import (
     metrics,
 )
 from pipelines.knee_super_resolution.degradation import SliceProfile
-from pipelines.knee_super_resolution.evaluation import rivals
 from pipelines.knee_super_resolution.evaluation.evaluate import EVALUATION_SEED
 from pipelines.knee_super_resolution.evaluation.methods import ours
 from pipelines.knee_super_resolution.evaluation.rivals import tci
@@ -43,8 +42,7 @@ from tests.pipelines.bundle_checks import verify
 torch.set_num_threads(1)
 
 
-DEEPRESOLVE = rivals.RIVALS / "knee_deepresolve"
-BUNDLES = (BUNDLE, DEEPRESOLVE)
+BUNDLES = (BUNDLE, DEEPRESOLVE_BUNDLE)
 
 
 @pytest.mark.parametrize("path", [each for folder in BUNDLES for each in sorted(folder.glob("models/*"))], ids=str)
@@ -63,10 +61,6 @@ def test_weights_are_those_described(bundle: Path) -> None:
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 def test_monai_finds_nothing_wrong_with_a_bundle(bundle: Path, tmp_path: Path) -> None:
     verify(bundle, tmp_path)
-
-
-def test_the_configs_of_deepresolve_are_those_that_the_package_allows() -> None:
-    assert read_config(DEEPRESOLVE, DEEPRESOLVE_BUNDLE) == read_config(DEEPRESOLVE_BUNDLE, DEEPRESOLVE_BUNDLE)
 
 
 def test_weights_of_another_training_than_the_metadata_are_refused(tmp_path: Path) -> None:

@@ -19,8 +19,7 @@ from dicom_sr.phantoms import Person, study_header, write_knee_mr
 from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import EncodingProfile, encode
 from pipelines.bundle_configs import UnusableBundle
-from pipelines.knee_super_resolution import KneeSuperResolution, KneeSuperResolutionSettings
-from pipelines.knee_super_resolution.evaluation.rivals import RIVALS
+from pipelines.knee_super_resolution import DEEPRESOLVE_BUNDLE, KneeSuperResolution, KneeSuperResolutionSettings
 
 CREATED = datetime(2026, 11, 22, 14, 5, 6, tzinfo=UTC)
 SHAPE, SPACING_MM = (8, 48, 44), (4.0, 1.25, 1.25)
@@ -254,7 +253,7 @@ def test_a_spline_is_computed_on_the_cpu_and_says_so_without_torch(tmp_path: Pat
 def test_deepresolve_can_be_chosen_and_says_what_it_was_trained_on_and_at_which_ratio(
     tmp_path: Path, header: Dataset
 ) -> None:
-    settings = KneeSuperResolutionSettings(method="deepresolve", bundle=RIVALS / "knee_deepresolve")
+    settings = KneeSuperResolutionSettings(method="deepresolve", bundle=DEEPRESOLVE_BUNDLE)
     pipeline = KneeSuperResolution(settings)
     pipeline.load()
     given = study(write_knee_mr(tmp_path, header, (6, 24, 22), SPACING_MM))
