@@ -11,23 +11,20 @@ ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = ("deepresolve_bundle/models/", "deepresolve_bundle/configs/metadata.json", "evaluation/scsr/")
 
 
-def packaged(monkeypatch: pytest.MonkeyPatch, scratch: Path) -> set[str]:
+def packaged(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The files beside the modules that a wheel is given, by their paths in the repository."""
     monkeypatch.chdir(ROOT)
-    distribution = Distribution({"script_name": "setup.py"})
+    distribution = Distribution()
     distribution.parse_config_files(["setup.cfg"])
-    distribution.get_command_obj("egg_info").egg_base = str(scratch)
     command = distribution.get_command_obj("build_py")
     command.ensure_finalized()
     return {f"{folder}/{name}" for _, folder, _, names in command.data_files for name in names}
 
 
-# folders of files in a package look like packages to setuptools, which warns of each
-@pytest.mark.filterwarnings("ignore::Warning:setuptools")
 def test_the_bundles_of_the_pipelines_are_in_the_package_and_the_rivals_weights_are_not(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = packaged(monkeypatch, tmp_path)
+    found = packaged(monkeypatch)
     bundles = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("pipelines/*/*bundle/**/*") if path.is_file()}
     left_out = {path for path in bundles if any(part in path for part in LEFT_OUT)}
     assert len(left_out) == 5, "four networks and their metadata"
