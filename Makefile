@@ -76,9 +76,14 @@ $(AUDITED): $(VENV)/installed
 	@rm -f .cache/audited-* && mkdir -p .cache
 	@$(BIN)/python .ci/audit.py $@
 
-sbom: $(VENV)/installed
+sbom: $(VENV)/installed .cache/sbom/installed
 	@mkdir -p build
-	$(BIN)/cyclonedx-py environment --output-reproducible --output-file build/condyle.cdx.json $(BIN)/python
+	.cache/sbom/bin/cyclonedx-py environment --output-reproducible --output-file build/condyle.cdx.json $(BIN)/python
+
+.cache/sbom/installed: .ci/constraints-sbom.txt
+	$(PYTHON) -m venv .cache/sbom
+	.cache/sbom/bin/python -m pip install --quiet --no-deps --require-hashes --requirement $<
+	@touch $@
 
 lock:
 	.ci/lock $(ARGS)

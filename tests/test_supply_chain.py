@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-PINS = ("constraints.txt", "constraints-torch.txt", "constraints-torch-cpu.txt")
+PINS = (".ci/constraints-sbom.txt", "constraints.txt", "constraints-torch.txt", "constraints-torch-cpu.txt")
 
 
 def lines(name: str) -> list[str]:
