@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from setuptools import Distribution
+from setuptools import Distribution  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = ("deepresolve_bundle/models/", "deepresolve_bundle/configs/metadata.json", "evaluation/scsr/")

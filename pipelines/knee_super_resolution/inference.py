@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,6 @@ from torch import Tensor
 from pipelines.device import autocast, with_fallback
 from pipelines.knee_super_resolution.degradation import SliceProfile, coarse_positions, forward_matrix
 from pipelines.knee_super_resolution.network import SD_FLOOR, Geometry, ThinSliceNet
-from pipelines.knee_super_resolution.strips import features_in_strips
 from pipelines.knee_super_resolution.tiles import (
     AIR,
     Box,
@@ -95,7 +93,7 @@ class Restorer:
             block.first.to(kind)
             block.second.to(kind)
         self.flat = self.network.flattened()
-        self.features: Features = partial(features_in_strips, self.network)
+        self.features: Features = self.network.features
         if self.device.type != "cpu":
             self.features = self._features_on_gpu
 

@@ -74,14 +74,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
         """(N, channels, C, H, W) and (CONDITIONS,) to (N, channels, C, H, W)."""
-        kernel = self.kernels(conditions)[1].to(x.dtype)
+        scale = self.scale(conditions)[None, :, None, None, None]
+        kernel = (self.second.weight * scale).to(x.dtype)  # scaling the kernel is scaling its input, for less work
         # in place, since neither convolution needs its own output again: a third of the memory
         return functional.conv3d(functional.relu_(self.first(x)), kernel, padding=self.second.padding).add_(x)
-
-    def kernels(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Of both convolutions; scaling the second's kernel is scaling its input, for less work."""
-        scale = self.scale(conditions)[None, :, None, None, None]
-        return self.first.weight, (self.second.weight * scale).to(self.first.weight.dtype)
 
 
 class SliceBasis(nn.Module):
@@ -153,25 +149,17 @@ class ThinSliceNet(nn.Module):
         coefficients = self.head(functional.relu_(x)).float()
         return coefficients[:, : self.terms], coefficients[:, self.terms :]
 
-    def kernels(self, conditions: Tensor) -> list[Tensor]:
-        """The kernels after the first, in order: two of each block, the second scaled, and that of the head."""
-        blocks = [kernel for block in self.body for kernel in block.kernels(conditions)]  # type: ignore[operator]
-        return [*blocks, self.head.weight]
-
     def _first(self, thick: Tensor) -> Tensor:
         """The first convolution, in full precision: (N, C, H, W) to (N, channels, C, H, W).
 
         Its kernels sum to zero, so it takes small differences of large numbers. With one channel in, the three slices
         under a kernel serve as the channels of a plane convolution, which is much faster.
         """
-        return self.first_of_padded(functional.pad(thick[:, None].float(), (1,) * 6, mode="replicate")[:, 0])
-
-    def first_of_padded(self, padded: Tensor) -> Tensor:
-        """The first convolution of slices with a border: (N, C + 2, H + 2, W + 2) to (N, channels, C, H, W)."""
-        count, slices, height, width = padded.shape[0], *(size - 2 for size in padded.shape[1:])
+        count, slices, height, width = thick.shape
         kernel = self.first.weight - self.first.weight.mean(dim=(2, 3, 4), keepdim=True)
+        padded = functional.pad(thick[:, None].float(), (1, 1, 1, 1, 1, 1), mode="replicate")[:, 0]
         triples = padded.unfold(1, 3, 1).permute(0, 1, 4, 2, 3).reshape(count * slices, 3, height + 2, width + 2)
-        with torch.autocast(padded.device.type, enabled=False):
+        with torch.autocast(thick.device.type, enabled=False):
             planes = functional.conv2d(triples.to(memory_format=torch.channels_last), kernel[:, 0].float())
         return planes.reshape(count, slices, -1, height, width).transpose(1, 2)
 
