@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -33,6 +34,10 @@ def add(folder: Path, name: str | None, config: Path) -> int:
     config
         The configuration that the entry is for: the path in it is relative to its folder.
     """
+    if name is not None and name != fit_name(name):
+        sentence = f"--name: {name}: should be letters, digits, - and _, such as {fit_name(name)}"
+        console(error=True).print(sentence, markup=False, soft_wrap=True)
+        return USAGE
     try:
         bundle = BundleFolder(folder)
         weights = bundle.weights_file
@@ -85,13 +90,14 @@ def check(name: str, config: Path) -> int:
     report = _Report()
     settings = None
     folder = Path(name)
-    if not (folder / "configs").is_dir():
+    is_there = os.path.lexists(folder)
+    if not os.path.isdir(folder / "configs") and (config.is_file() or not is_there):
         configuration = read_with_settings(config)
         settings = configuration.bundles.get(name)
-        if settings is None:
+        if settings is None and not is_there:
             console(error=True).print(_unknown(name, configuration), markup=False, soft_wrap=True)
             return USAGE
-        folder = settings.path
+        folder = folder if settings is None else settings.path
     try:
         bundle = BundleFolder(folder)
         _digest(report, bundle, settings)

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from node.config import Configuration, Route, read
 from node.config.post_back import with_fhir_destination
 from pipelines.monai_bundle.confined import folders_of
-from pipelines.monai_bundle.settings import PREFIX
+from pipelines.monai_bundle.folder import rooms_of
+from pipelines.monai_bundle.settings import PREFIX, BundleEntry
 from pipelines.registry import UnknownPipeline, pipeline_type
 
 
@@ -72,10 +73,15 @@ def paths_in_settings(configuration: Configuration) -> tuple[Path, ...]:
     for route in configuration.routes.values():
         with suppress(UnknownPipeline, ValidationError):  # `node.route.checks` says so
             settings = pipeline_type(route.pipeline).settings_type(**route.settings)
-            found += _paths_in(settings)
-            if isinstance(python := getattr(settings, "python", None), Path):
-                found += folders_of(python)  # an interpreter is more than its program
+            found += _of_bundle(settings) if isinstance(settings, BundleEntry) else _paths_in(settings)
     return tuple(dict.fromkeys(path.absolute() for path in found))
+
+
+def _of_bundle(entry: BundleEntry) -> Iterator[Path]:
+    """What is pinned of a bundle, and its own interpreter, which is more than a program."""
+    yield from rooms_of(entry.path)
+    if entry.python is not None:
+        yield from (entry.python, *folders_of(entry.python))
 
 
 def _paths_in(value: object) -> Iterator[Path]:

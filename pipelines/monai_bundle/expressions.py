@@ -20,7 +20,7 @@ REFERENCE = re.compile(r"@(\w+(?:(?:::|#)\w+)*)")
 LONGEST_EXPRESSION = 2000  # characters
 DEEPEST = 40  # nodes within nodes
 LARGEST_NUMBER = 2**62
-LONGEST_VALUE = 10_000  # elements of a list, characters of a text
+LONGEST_VALUE = 10_000  # elements of a list and of the lists in it, characters of a text
 _OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -121,7 +121,9 @@ class _Reading:
             if reader is None:
                 raise NotUnderstood(f"{_shown(node)} is not understood")
             return _within_limits(reader(node))
-        except (ArithmeticError, TypeError, LookupError, OverflowError) as error:
+        except NotUnderstood:
+            raise
+        except (ArithmeticError, TypeError, LookupError, ValueError) as error:
             raise NotUnderstood(f"{_shown(node)} has no value ({error})") from error
         finally:
             self._depth -= 1
@@ -277,9 +279,23 @@ def _refuse_repetition(left: Any, right: Any) -> None:
 def _within_limits(value: Any) -> Any:
     if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
         raise NotUnderstood("is too large a number")
-    if isinstance(value, list | tuple | dict | set | str) and len(value) > LONGEST_VALUE:
+    if _is_longer(value, LONGEST_VALUE):
         raise NotUnderstood(f"is longer than {LONGEST_VALUE} elements")
     return value
+
+
+def _is_longer(value: Any, most: int) -> bool:
+    """Whether a value has more elements than that, also where one list stands in it many times."""
+    count, left = 0, [value]
+    while left and count <= most:
+        one = left.pop()
+        if isinstance(one, str | list | tuple | dict | set):
+            count += len(one)
+        if isinstance(one, list | tuple | set):
+            left += one
+        elif isinstance(one, dict):
+            left += [*one, *one.values()]
+    return count > most
 
 
 def _dotted(node: ast.expr) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +12,9 @@ from typing import Any
 
 from pipelines.bundle import bundle_digest
 from pipelines.monai_bundle.parts import Build, Unread
-from pipelines.monai_bundle.reading import Reader, UnreadableBundle, load_file
+from pipelines.monai_bundle.reading import ROOMS, Reader, UnreadableBundle, in_rooms, load_file
 from pipelines.monai_bundle.targets import READS_IMAGES, known_name
 
-ROOMS = ("configs", "models", "scripts")  # all that a result may follow from
 CONFIGURATIONS = ("inference.json", "inference.yaml", "inference.yml")
 WEIGHTS = ("model.safetensors", "model.pt", "model.pth")
 CONVERTED = ".safetensors"
@@ -52,24 +53,48 @@ class BundleFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not (path / "configs").is_dir():
-            raise UnreadableBundle(f"{path}: is no bundle: it has no folder configs")
+        with _readable(path):
+            if path.is_file():
+                raise UnreadableBundle(
+                    f"{path}: is a file, and a bundle is a folder; an archive has to be unpacked first"
+                )
+            if not (path / "configs").is_dir():
+                raise UnreadableBundle(f"{path}: is no bundle: it has no folder configs")
 
     # ---- files
     @property
     def files(self) -> dict[str, Path]:
-        """Every file that a result may follow from, by its name in the bundle."""
-        found = (path for room in ROOMS for path in sorted((self.path / room).rglob("*")))
-        return {
-            path.relative_to(self.path).as_posix(): path
-            for path in found
-            if path.is_file() and "__pycache__" not in path.parts
-        }
+        """Every file that a result may follow from, by its name in the bundle.
+
+        Raises
+        ------
+        UnreadableBundle
+            If a folder cannot be read.
+        """
+        with _readable(self.path):
+            found = (path for room in self.rooms for path in _below(room))
+            return {
+                path.relative_to(self.path).as_posix(): path
+                for path in found
+                if path.is_file() and "__pycache__" not in path.parts
+            }
+
+    @property
+    def rooms(self) -> tuple[Path, ...]:
+        """The folders that `files` lie in: nothing else of a bundle has a part in its results."""
+        return rooms_of(self.path)
 
     @property
     def digest(self) -> str:
-        """SHA-256, hex, over names and contents of `files`."""
-        return bundle_digest(self.files)
+        """SHA-256, hex, over names and contents of `files`.
+
+        Raises
+        ------
+        UnreadableBundle
+            If one cannot be read.
+        """
+        with _readable(self.path):
+            return bundle_digest(self.files)
 
     @property
     def configuration_file(self) -> Path:
@@ -80,9 +105,10 @@ class BundleFolder:
         UnreadableBundle
             If there is none.
         """
-        for name in CONFIGURATIONS:
-            if (path := self.path / "configs" / name).is_file():
-                return path
+        with _readable(self.path):
+            for name in CONFIGURATIONS:
+                if (path := self.path / "configs" / name).is_file():
+                    return path
         raise UnreadableBundle(f"{self.path}: has none of {', '.join(f'configs/{name}' for name in CONFIGURATIONS)}")
 
     @property
@@ -96,22 +122,24 @@ class BundleFolder:
         """
         named = self._named_weights()
         candidates = [named.with_suffix(CONVERTED), named] if named is not None else []
-        for path in (*candidates, *(self.path / "models" / name for name in WEIGHTS)):
-            if path.is_file():
-                return path
-        hint = "; large_files.yml says where they are" if (self.path / "large_files.yml").is_file() else ""
+        with _readable(self.path):
+            for path in (*candidates, *(self.path / "models" / name for name in WEIGHTS)):
+                if path.is_file():
+                    return path
+            hint = "; large_files.yml says where they are" if (self.path / "large_files.yml").is_file() else ""
         raise UnreadableBundle(f"{self.path}: has no weights (models/{WEIGHTS[1]}){hint}")
 
     def _named_weights(self) -> Path | None:
-        """The file that the configuration loads, where that can be read and lies in the bundle."""
+        """The file that the configuration loads, where that can be read and lies in a folder that the digest covers."""
         reader = Reader(self.values, self.path)
         handlers = reader.raw("handlers")
-        places = ["checkpointloader", *(f"handlers::{i}" for i in range(len(handlers or ())))]
+        count = len(handlers) if isinstance(handlers, list) else 0
+        places = ["checkpointloader", *(f"handlers::{i}" for i in range(count))]
         for place in places:
             raw = reader.raw(place)
             if isinstance(raw, dict) and raw.get("_target_") == "CheckpointLoader" and "load_path" in raw:
                 path = reader.part(f"{place}::load_path")
-                if isinstance(path, str) and Path(path).resolve().is_relative_to(self.path.resolve()):
+                if isinstance(path, str) and in_rooms(self.path, path) is not None:
                     return Path(path)
         return None
 
@@ -175,10 +203,12 @@ class BundleFolder:
         if detector is not None:
             reader.part("detector_ops") if reader.has("detector_ops") else None
         for part in ("network", "preprocessing"):
-            if names[part] is None:
+            if (place := names[part]) is None:
                 reader.unread[part] = Unread(
                     part, "missing", f"the configuration has none of {', '.join(_SOUGHT[part])}"
                 )
+            elif read[part] is None:
+                reader.unread.setdefault(place, Unread(place, "missing", "it is empty or switched off"))
         for part, value in read.items():
             if value is not None and not isinstance(value, Build):
                 place = names[part] or part
@@ -211,8 +241,33 @@ class BundleFolder:
         return next((name for name in _SOUGHT[part] if reader.has(name)), None)
 
 
+def rooms_of(folder: Path) -> tuple[Path, ...]:
+    """The folders of a bundle that its digest covers, those that are there."""
+    return tuple(path for room in ROOMS if (path := folder / room).is_dir())
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Tell files that the system does not let this account read from those that are not there."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise UnreadableBundle(f"{error.filename or folder}: cannot be read by this account: {why}") from error
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder; one whose content cannot be listed is an error, not empty."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(place, name) for name in names)
+
+
 def _listed(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [str(one) for one in value or ()]
+    return [value] if isinstance(value, str) else [str(one) for one in value] if isinstance(value, list | tuple) else []
 
 
 def _mappings(values: dict[str, Any], *keys: str) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.bundle import BundleError
-from pipelines.device import device_name
+from pipelines.device import device_name, resolved
 from pipelines.monai_bundle.findings import valued
 from pipelines.monai_bundle.folder import BundleFolder
 from pipelines.monai_bundle.running import DeclarativeRunner, keys_and_channels, require_understood
@@ -33,7 +33,7 @@ def problems(settings: BundleEntry, *, build: bool) -> Iterator[tuple[str, str]]
         yield "path", str(error)
         return
     try:
-        device_name(settings.device)
+        resolved(settings.device) if build else device_name(settings.device)
     except ValueError as error:
         yield "device", str(error)
     yield from _of_inputs(settings, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,17 @@ import yaml
 
 from pipelines.bundle import BundleError
 from pipelines.monai_bundle.expressions import REFERENCE, NotUnderstood, references, value_of
-from pipelines.monai_bundle.parts import Build, Call, Unread
+from pipelines.monai_bundle.parts import Build, Call, Device, Unread
 from pipelines.monai_bundle.targets import DETECTOR_CALLER, LEFT_OUT, known_name
 
 SEPARATOR = "::"
+ROOMS = ("configs", "models", "scripts")  # the folders of a bundle that a result may follow from, all in its digest
 LARGEST_FILE = 8 * 2**20  # bytes
 LARGEST_TREE = 200_000  # nodes
 DEEPEST_TREE = 60
 _OF_MONAI = {"_target_", "_disabled_", "_requires_", "_desc_", "_mode_"}
 _DISABLED = object()
+_GPU = re.compile(r"cuda(:\d+)?")
 
 
 class UnreadableBundle(BundleError, ValueError):
@@ -58,6 +61,16 @@ def _refuse_too_large(values: Any) -> None:
         left += [(one, depth + 1) for one in inner]
 
 
+def in_rooms(folder: Path, path: str | Path) -> Path | None:
+    """The path to a file in one of the `ROOMS` of a bundle, with links followed; None where it lies elsewhere."""
+    try:
+        whole, home = Path(folder, path).resolve(), folder.resolve()
+    except (OSError, RuntimeError, ValueError):  # links in a circle, or a name that no file can have
+        return None
+    inside = whole.is_relative_to(home) and whole.relative_to(home).parts[:1]
+    return whole if inside and inside[0] in ROOMS else None
+
+
 class Reader:
     """The parts of one configuration by their names; each is read once, so what is referred to twice is one object.
 
@@ -73,6 +86,7 @@ class Reader:
         self._values = {**values, "bundle_root": str(folder)}
         self._folder = folder
         self._read: dict[str, Any] = {}
+        self._sizes: dict[int, int] = {}  # by identity of what was read
         self._under_way: list[str] = []
         self.unread: dict[str, Unread] = {}  # by place: what is not understood of all that was asked for
         self.left_out: dict[str, str] = {}  # by place: targets that the pipeline does without, as its own take over
@@ -105,8 +119,11 @@ class Reader:
         try:
             return read()
         except NotUnderstood as error:
-            self.unread.setdefault(where, Unread(where, text, str(error)))
-            return None
+            why = str(error)
+        except RecursionError:
+            why = "is nested too deep"
+        self.unread.setdefault(where, Unread(where, text, why))
+        return None
 
     def _raw(self, name: str, depth: int = 0) -> Any:
         found: Any = self._values
@@ -148,8 +165,22 @@ class Reader:
             value = self._text(raw, where)
         else:
             value = raw
-        self._read[where] = value
+        if (size := self._size(value)) > LARGEST_TREE:
+            raise NotUnderstood("holds too much")
+        self._read[where], self._sizes[id(value)] = value, size
         return value
+
+    def _size(self, value: Any) -> int:
+        """How many objects a value holds; one that stands in it many times counts as often."""
+        if isinstance(value, Build):
+            inner = [*value.arguments.values(), *value.positional]
+        else:
+            inner = list(
+                value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+            )
+        if not inner:
+            return 1
+        return self._sizes.get(id(value)) or 1 + sum(map(self._size, inner))
 
     def _inner(self, raw: Any, where: str) -> Any:
         """What lies below a part: one mistake does not keep the others from being found."""
@@ -201,7 +232,7 @@ class Reader:
             return self._macro(text[1:], where)
         if REFERENCE.fullmatch(text):
             return self._referred_here(references(text)[0])
-        return text
+        return Device() if _GPU.fullmatch(text) else text
 
     def _referred_here(self, name: str) -> Any:
         value = self._referred(name)
@@ -213,9 +244,8 @@ class Reader:
         file, _, inner = name.partition(SEPARATOR)
         if Path(file).suffix not in (".json", ".yaml", ".yml"):
             return self._value(self._raw(name.replace("#", SEPARATOR)), where)
-        path = (self._folder / file).resolve()
-        if not path.is_relative_to(self._folder.resolve()):
-            raise NotUnderstood("names a file that is not in the bundle")
+        if (path := in_rooms(self._folder, file)) is None:
+            raise NotUnderstood(f"names a file that is not in the bundle's {', '.join(ROOMS)}")
         try:
             values: Any = load_file(path)
         except UnreadableBundle as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from pipelines.monai_bundle.reading import UnreadableBundle
 if TYPE_CHECKING:
     import torch
 
+_INSTEAD = "save the network's state_dict() alone"
 _NESTED = ("model", "state_dict", "network", "net", "model_state_dict")  # where checkpoints keep the network's
 
 
@@ -29,7 +30,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
         try:
             return dict(load_file(path))
-        except (SafetensorError, OSError) as error:
+        except OSError as error:
+            raise UnreadableBundle(f"{path}: cannot be read: {error.strerror or error}") from error
+        except SafetensorError as error:
             raise UnreadableBundle(f"{path}: is no valid safetensors file: {error}") from error
     import torch
 
@@ -37,16 +40,22 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the protocol of a pickle that is then refused
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, AttributeError, TypeError) as error:
-        raise UnreadableBundle(
-            f"{path}: holds more than tensors, or is damaged, and is not read: torch.load(weights_only=True) says "
-            f"{_first_line(error)}"
-        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the unpickler raises on bytes that are none of its own
+        raise UnreadableBundle(f"{path}: {_why_not_read(error)}") from error
     return _tensors(content, path)
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+def _why_not_read(error: Exception) -> str:
+    """Why torch did not read a file; its own words advise to open it all the same."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read: {error.strerror}"
+    if "TorchScript" in str(error):
+        return f"is TorchScript, which is a program, and is not read; {_INSTEAD}"
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    what = f"holds more than tensors, as it names {named[1]}," if named else "holds more than tensors, or is damaged,"
+    return f"{what} and is not read: opening it could run code; {_INSTEAD}, or let a box open it by trust: code"
 
 
 def _tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
@@ -73,15 +82,16 @@ def convert(path: Path) -> Path:
     UnreadableBundle
         As `read_weights`, or if they cannot be written there.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     made = path.with_suffix(".safetensors")
     tensors = {name: one.contiguous().clone() for name, one in read_weights(path).items()}  # shared ones are refused
     try:
         save_file(tensors, made)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise UnreadableBundle(
-            f"{made}: cannot be written: {error}; copy the bundle to a folder of your own"
+            f"{made}: cannot be written ({error}); copy the bundle to a folder of your own"
         ) from error
     return made
 

@@ -84,5 +84,24 @@ def test_an_entry_of_the_configuration_is_checked_by_its_name(
     assert "there are: spleen" in capsys.readouterr().err
 
 
+def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bundle.zip").touch()
+    (tmp_path / "empty").mkdir()
+    written = tmp_path / "config.yaml"
+    written.write_text("bundles: {}\n")
+    for config in (written, tmp_path / "none.yaml"):
+        for name, why in (("bundle.zip", "an archive has to be unpacked first"), ("empty", "it has no folder configs")):
+            assert check(str(tmp_path / name), config) == 1
+            assert why in capsys.readouterr().out
+            assert add(tmp_path / name, None, config) == 1
+            assert why in capsys.readouterr().err
+
+
+def test_a_name_is_one_that_the_configuration_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = threshold_bundle(tmp_path / "bundle")
+    assert add(bundle, "my spleen", tmp_path / "config.yaml") == 2
+    assert "--name: my spleen: should be letters, digits, - and _, such as my_spleen" in capsys.readouterr().err
+
+
 def test_a_folder_gives_a_fit_name() -> None:
     assert [fit_name(name) for name in ("spleen ct", "ö", "-a.b-")] == ["spleen_ct", "bundle", "a_b"]

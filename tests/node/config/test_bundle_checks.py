@@ -35,7 +35,7 @@ def test_a_route_to_a_bundle_carries_all_that_a_worker_needs(tmp_path: Path) -> 
     pipeline = kind(kind.settings_type(**route.settings))
     assert isinstance(pipeline, MonaiBundle)
     assert (pipeline.name, pipeline.settings.path) == ("bundle:spleen", tmp_path / "bundle")
-    assert paths_in_settings(found) == (tmp_path / "bundle",)
+    assert paths_in_settings(found) == (tmp_path / "bundle" / "configs", tmp_path / "bundle" / "models")
     assert [one.state for one in (*bundles(found, build=True), *routes(found))] == ["good", "good", "doubtful"]
 
 
@@ -45,7 +45,8 @@ def test_a_worker_sees_the_environment_of_a_bundles_own_interpreter(tmp_path: Pa
     python.symlink_to("/usr/bin/python3")
     entry = settings(threshold_bundle(tmp_path / "bundle"), trust="code", python=str(python))
     found = read_with_settings(written(tmp_path, bundles={"spleen": entry}, routes={"spleen": ROUTE}))
-    assert set(paths_in_settings(found)) == {tmp_path / "bundle", python, tmp_path / "venv"}
+    rooms = {tmp_path / "bundle" / "configs", tmp_path / "bundle" / "models"}
+    assert set(paths_in_settings(found)) == {*rooms, python, tmp_path / "venv"}
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,13 @@ def test_anything_else_is_not_understood_and_nothing_runs(text: str) -> None:
         "(" * 90 + "1" + ")" * 90,
         "-" * 60 + "1",
         "1 +" * 3000 + "1",
+        "int('abc')",
+        "int('9' * 5000)",
+        "range(1, 2, 0)",
+        "max([])",
+        "[1, 2][::0]",
+        "str([[[0] * 9999] * 9999] * 9999)",
+        "[[[0] * 9999] * 9999] * 9999 == [[[0] * 9999] * 9999] * 9999",
     ],
 )
 def test_what_would_take_long_or_has_no_value_is_not_understood(text: str) -> None:

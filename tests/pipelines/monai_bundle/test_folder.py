@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,7 +90,47 @@ def test_weights_are_those_that_the_configuration_loads_in_safetensors_where_the
         assert bundle.weights_file.name == name
 
 
-def test_weights_outside_the_bundle_are_not_taken(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere.pt").touch()
-    loader = {"_target_": "CheckpointLoader", "load_path": str(tmp_path / "elsewhere.pt")}
+@pytest.mark.parametrize("place", ["elsewhere.pt", "it/elsewhere.pt", "it/weights/elsewhere.pt", "it/models/\0.pt"])
+def test_weights_that_the_digest_does_not_cover_are_not_taken(tmp_path: Path, place: str) -> None:
+    (tmp_path / "it" / "weights").mkdir(parents=True)
+    if "\0" not in place:
+        (tmp_path / place).touch()
+    loader = {"_target_": "CheckpointLoader", "load_path": f"{tmp_path}/{place}"}
     assert BundleFolder(threshold_bundle(tmp_path / "it", checkpointloader=loader)).weights_file.name == "model.pt"
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "bundle.zip").touch()
+    with pytest.raises(UnreadableBundle, match="is a file, and a bundle is a folder; an archive has to be unpacked"):
+        BundleFolder(tmp_path / "bundle.zip")
+
+
+def test_what_this_account_may_not_read_is_said_to_be(bundle: BundleFolder) -> None:
+    root = os.geteuid() == 0
+    (bundle.path / "configs").chmod(0)
+    try:
+        if root:
+            os.seteuid(65534)
+        for ask in (
+            lambda: BundleFolder(bundle.path / "configs"),
+            lambda: bundle.digest,
+            lambda: bundle.configuration_file,
+        ):
+            with pytest.raises(UnreadableBundle, match="cannot be read by this account: Permission denied"):
+                ask()
+    finally:
+        if root:
+            os.seteuid(0)
+        (bundle.path / "configs").chmod(0o700)
+
+
+@pytest.mark.parametrize("odd", [5, "x", {"a": 1}, [5], None, True])
+def test_parts_that_are_not_what_they_should_be_break_nothing(tmp_path: Path, odd: object) -> None:
+    for part in ("handlers", "evaluator", "network_def", "preprocessing", "inferer", "device", "checkpointloader"):
+        changed: dict[str, Any] = {part: odd}
+        bundle = BundleFolder(threshold_bundle(tmp_path, **changed))
+        assert bundle.weights_file.name == "model.pt"
+        assert bundle.parts().unread or part in ("handlers", "evaluator", "device", "checkpointloader", "inferer")
+    load = {"_target_": "LoadImaged", "keys": odd}
+    before = {"_target_": "Compose", "transforms": [load]}
+    assert set(BundleFolder(threshold_bundle(tmp_path, preprocessing=before)).parts().loaded) <= {"x", "5"}

@@ -37,6 +37,7 @@ def segments(**named: Any) -> dict[str, Any]:
             "output.segments.a",
             "has no label .* which has: 0 background, 1 spleen",
         ),
+        ({"device": "cuda:99"}, "device", "cuda:99: is not on this machine"),
         ({"output": segments(spleen={}, other={"value": 1})}, "output.segments", "two of spleen, other have the same"),
         ({"output": {"kind": "boxes", "findings": {"a": {}}}}, "trust", "has no detector"),
     ],

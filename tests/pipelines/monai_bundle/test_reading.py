@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.monai_bundle.parts import Build, Function
+from pipelines.monai_bundle.parts import Build, Device, Function
 from pipelines.monai_bundle.reading import Reader, UnreadableBundle, load_file
 
 
@@ -89,11 +89,38 @@ def test_what_refers_to_itself_is_said_to() -> None:
 def test_a_part_of_another_file_of_the_bundle_is_read_and_of_no_other(tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "more.json").write_text(json.dumps({"net": {"_target_": "UNet", "channels": [1, 2]}}))
-    found = reader(tmp_path, net="%configs/more.json::net", same="%net", far="%../other.json::net")
+    (tmp_path / "more.json").write_text("{}")  # no folder that the digest covers
+    others = {"far": "%../other.json::net", "beside": "%more.json", "no_name": "%configs/\0.json"}
+    found = reader(tmp_path, net="%configs/more.json::net", same="%net", **others)
     assert found.part("net").arguments == {"channels": [1, 2]}
     assert found.part("same").arguments == {"channels": [1, 2]}
-    assert found.part("far") is None
-    assert "not in the bundle" in found.unread["far"].why
+    for name in others:
+        assert found.part(name) is None
+        assert "not in the bundle" in found.unread[name].why
+
+
+def test_what_grows_when_it_is_referred_to_is_not_built() -> None:
+    values: dict[str, Any] = {"a0": [1] * 10}
+    values |= {f"a{i}": [f"@a{i - 1}"] * 10 for i in range(1, 30)}
+    found = reader(**values, net={"_target_": "UNet", "channels": "@a29"})
+    found.part("net")
+    assert {one.why for one in found.unread.values()} == {"holds too much"}
+
+
+def test_what_is_nested_too_deep_for_python_is_said_to_be() -> None:
+    values: dict[str, Any] = {"a0": 1}
+    for i in range(1, 55):
+        values[f"a{i}"] = f"@a{i - 1}"
+        for _ in range(50):
+            values[f"a{i}"] = [values[f"a{i}"]]
+    found = reader(**values)
+    found.part("a54")
+    assert {one.why for one in found.unread.values()} == {"is nested too deep"}
+
+
+def test_a_gpu_that_is_named_stands_for_the_device_of_the_pipeline() -> None:
+    found = reader(where="cuda:1", net={"_target_": "EnsureTyped", "keys": "a", "device": "cuda", "other": "@where"})
+    assert found.part("net").arguments == {"keys": "a", "device": Device(), "other": Device()}
 
 
 def test_functions_and_constants_stay_descriptions() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,7 +61,32 @@ def test_a_pickle_that_would_run_something_is_not_read(tmp_path: Path, form: str
     assert mark.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04 cut off"])
+def test_what_torch_advises_about_a_pickle_is_not_passed_on(tmp_path: Path) -> None:
+    torch.save({"model": WEIGHTS, "x": Malicious(tmp_path / "was_here")}, tmp_path / "model.pt")
+    with pytest.raises(UnreadableBundle, match=r"as it names posix.system, and is not read: .* by trust: code$"):
+        read_weights(tmp_path / "model.pt")
+
+
+def test_a_program_of_torch_is_not_read(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the age of TorchScript
+        program: Any = torch.jit.script(torch.nn.Linear(2, 2))
+        program.save(str(tmp_path / "model.pt"))
+    with pytest.raises(UnreadableBundle, match=r"is TorchScript, .*; save the network's state_dict\(\) alone$"):
+        read_weights(tmp_path / "model.pt")
+
+
+def test_weights_that_cannot_be_written_or_read_are_said_not_to_be(tmp_path: Path) -> None:
+    torch.save(WEIGHTS, tmp_path / "model.pt")
+    (tmp_path / "model.safetensors").mkdir()
+    with pytest.raises(UnreadableBundle, match=r"cannot be written .*; copy the bundle to a folder of your own"):
+        convert(tmp_path / "model.pt")
+    for name in ("model.safetensors", "nothing.pt"):
+        with pytest.raises(UnreadableBundle, match=r"cannot be read: \w+"):
+            read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"junk\n", b"h\x05.", b"PK\x03\x04 cut off"])
 def test_a_damaged_file_is_said_to_be(tmp_path: Path, content: bytes) -> None:
     for name in ("model.pt", "model.safetensors"):
         (tmp_path / name).write_bytes(content)
