@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,8 +61,10 @@ class ConfinedRunner:
     def __init__(self, folder: BundleFolder, settings: MonaiBundleSettings) -> None:
         from pipelines.device import resolved
 
-        self._folder, self._settings = folder, settings
+        self._folder, self._settings, self.remark = folder, settings, ""
         self._device = str(resolved(settings.device))
+        if (python := settings.python) is not None and not os.access(python, os.X_OK):
+            raise BundleError(f"python: {python} is no program that this account may run")
         if not in_box() and (why := why_no_box()) is not None:
             raise BundleError(
                 f"trust: code needs a box for the bundle's own code, and there is none here, for {why}; install"
@@ -75,6 +78,8 @@ class ConfinedRunner:
         ------
         UnsuitableInput
             If the process ends without an answer, or with one that is none.
+        BundleError
+            If its interpreter lacks a package.
         """
         with TemporaryDirectory(prefix="condyle-bundle-") as place:
             exchange = Path(place)
@@ -82,6 +87,9 @@ class ConfinedRunner:
             done = self._process(exchange)
             if done.returncode != 0 or not (exchange / "answer.json").is_file():
                 why = _last_line(done.stderr)
+                if why.startswith("ModuleNotFoundError: "):
+                    python = self._settings.python or sys.executable
+                    raise BundleError(f"{python} lacks what the bundle needs: {why}; install it there, or set python")
                 raise UnsuitableInput(f"the bundle's own code ended with exit code {done.returncode}: {why}")
             return {name: _array(exchange / f"{name}.npy") for name in _ARRAYS.get(kind, _ARRAYS["classes"])}
 
@@ -98,6 +106,7 @@ class ConfinedRunner:
             "images": listed,
             "kind": kind,
             "device": self._device,
+            "autocast": self._settings.autocast,
             "bundle": str(self._folder.path.absolute()),
             "configuration": str(self._folder.configuration_file.relative_to(self._folder.path)),
             "parts": {part: names[part] for part in ("network", "preprocessing", "inferer", "postprocessing")},
@@ -108,7 +117,7 @@ class ConfinedRunner:
     def _process(self, exchange: Path) -> subprocess.CompletedProcess[bytes]:
         program = Path(execution.__file__).absolute()
         python = self._settings.python or Path(sys.executable)
-        reads = (self._folder.path.absolute(), program, *folders_of(python))
+        reads = (*(room.absolute() for room in self._folder.rooms), program, *folders_of(python))
         if in_box():
             command = [str(python), "-I", str(program), str(exchange)]
         else:
@@ -203,11 +212,12 @@ def _last_line(said: bytes) -> str:
 def _array(path: Path) -> Array:
     """An array that came out: numbers alone."""
     try:
-        if path.is_symlink() or path.stat().st_size > _LARGEST_ANSWER:
+        state = path.lstat()
+        if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_ANSWER:  # a pipe would never end
             raise ValueError("is no file, or too large")
         array: Any = np.load(path, allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
             raise ValueError("holds no numbers")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:  # a header may name any size
         raise UnsuitableInput(f"the bundle's own code left no {path.stem} that can be read") from error
     return array

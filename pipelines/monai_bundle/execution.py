@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,14 @@ def tensor(array: Any, affine: Any, channel_dim: int | None) -> Any:
 
 
 def execute(
-    network: Any, preprocessing: Any, inferer: Any, postprocessing: Any, images: dict[str, Any], kind: str, device: str
+    network: Any,
+    preprocessing: Any,
+    inferer: Any,
+    postprocessing: Any,
+    images: dict[str, Any],
+    kind: str,
+    device: str,
+    autocast: bool,
 ) -> dict[str, Any]:
     """The arrays that a bundle makes of images.
 
@@ -57,6 +65,8 @@ def execute(
         Of output, as the configuration names it.
     device
         As torch names it.
+    autocast
+        Whether the network computes in half precision on a GPU.
 
     Returns
     -------
@@ -73,13 +83,23 @@ def execute(
         warnings.simplefilter("ignore")  # about what MONAI itself will change
         data, image = prepared(preprocessing, images)
         batch = image[None].to(device)
-        if kind == "boxes":
-            return _boxes(inferer, batch, image)
-        found = network(batch) if inferer is None else inferer(inputs=batch, network=network)
+        with precision(device, autocast=autocast):
+            if kind == "boxes":
+                return _boxes(inferer, batch, image)
+            found = network(batch) if inferer is None else inferer(inputs=batch, network=network)
         found = _only(found)[0].float().cpu()
         if kind == "segmentation":
             return _segmentation(data, image, found, postprocessing, source)
         return _values(data, image, found, postprocessing, kind)
+
+
+def precision(device: str, *, autocast: bool) -> Any:
+    """The context that a network computes in: half precision on a GPU if it is asked for, as with MONAI's ``amp``."""
+    import torch
+
+    if not autocast or not device.startswith("cuda"):
+        return nullcontext()
+    return torch.autocast("cuda", dtype=torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
 
 
 def prepared(preprocessing: Any, images: dict[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -158,12 +178,22 @@ def _values(data: dict[str, Any], image: Any, found: Any, transforms: Any, kind:
         transforms = Compose(kept) if kept else None
     values = _after(data, image, found, transforms)
     values = torch.as_tensor(values.as_tensor() if hasattr(values, "as_tensor") else values).float().cpu()
-    is_probability = bool(((values >= 0) & (values <= 1)).all())
+    # what a network gives may lie between 0 and 1 by chance
+    made_so = _activates(transforms) or abs(float(values.sum()) - 1) < 1e-3
+    is_probability = bool(((values >= 0) & (values <= 1)).all()) and made_so
     if kind == "classes" and not is_probability:
         values = Activations(softmax=True)(values)
     shape = np.array(image.shape[1:])
     probabilities = np.array(is_probability)
     return {"values": values.numpy(), "affine": _affine(image), "shape": shape, "probabilities": probabilities}
+
+
+def _activates(transforms: Any) -> bool:
+    """Whether a chain of transforms makes probabilities of what a network gives."""
+    from monai.transforms import Activationsd
+
+    chain = getattr(transforms, "transforms", (transforms,))
+    return any(any((*one.softmax, *one.sigmoid, *one.other)) for one in chain if isinstance(one, Activationsd))
 
 
 # ---- as a program
@@ -179,7 +209,8 @@ def serve(folder: Path) -> None:
         for one in request["images"]
     }
     parts = _evaluated(Path(request["bundle"]), request)
-    made = execute(**parts, images=images, kind=request["kind"], device=request["device"])
+    settings = {key: request[key] for key in ("kind", "device", "autocast")}
+    made = execute(**parts, images=images, **settings)
     for name, array in made.items():
         np.save(folder / f"{name}.npy", np.asarray(array), allow_pickle=False)
     (folder / "answer.json").write_text(json.dumps({"arrays": list(made)}))
@@ -213,7 +244,11 @@ def _evaluated(bundle: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weights(path: str) -> Any:
-    """The weights of a file, which is trusted as the code beside it is."""
+    """The weights of a file, which is trusted as the code beside it is.
+
+    A checkpoint may hold objects of the bundle's own classes or of NumPy, as those of nnU-Net do, so it is unpickled
+    whole: the box is what keeps it from harm, as it does the bundle's scripts, which run in this process anyway.
+    """
     import torch
 
     if path.endswith(".safetensors"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +41,7 @@ from pipelines.monai_bundle.settings import (
 )
 
 MOST_PANELS = 4
+CHOSEN = 0.5  # above which a channel shows its segment
 MILLIMETRES_SHOWN = 1
 _COLOURS = ((220, 120, 40), (60, 140, 210), (90, 170, 80), (190, 80, 160), (200, 180, 60), (110, 110, 200))
 
@@ -104,17 +106,18 @@ def _segmentation(
         )
     rows: list[tuple[str, ...]] = [("Segment", "Volume, cm³" if not image.is_picture else "Area, cm²")]
     shown: dict[int, list[Mark]] = {}
+    structures = dict(zip(output.segments, _structures(values, list(placed.values())), strict=True))
     for number, (name, one) in enumerate(output.segments.items()):
-        mask = np.round(values[0]) == placed[name] if len(values) == 1 else values[placed[name]] > 0.5
+        structure = structures[name]
         kind = codes.code(name, one.type)
         category = Code(one.category[1], one.category[0], one.category[2])
         colour = _COLOURS[number % len(_COLOURS)]
-        result.segments.append(_segment(name, category, kind, mask, image, colour))
-        measurement, words = _size(mask, image)
+        result.segments.append(_segment(name, category, kind, structure, image, colour))
+        measurement, words = _size(structure.count, image)
         region, slice_ = None, 0
-        if mask.any():
-            slice_ = outlines.largest_slice(mask)
-            outline = outlines.of_mask(mask[slice_])
+        if structure.count:
+            slice_ = structure.largest_slice
+            outline = outlines.of_mask(structure.plane(slice_))
             if outline is not None:
                 region = outlines.region(image.chosen.references, slice_, outline, image.array.shape[1:3])
                 shown.setdefault(slice_, [])
@@ -128,28 +131,72 @@ def _segmentation(
                 images=image.chosen.references[:1],
             )
         )
-        result.conclusion.append(f"{name}: {words}." if mask.any() else f"{name}: not found.")
-        rows.append((name, words.split()[0] if mask.any() and measurement is not None else "-"))
+        result.conclusion.append(f"{name}: {words}." if structure.count else f"{name}: not found.")
+        rows.append((name, words.split()[0] if structure.count and measurement is not None else "-"))
     for slice_ in list(shown)[:MOST_PANELS]:
         marks = [
             Mark(outline, name, None)
-            for name, one in zip(output.segments, result.segments, strict=True)
-            if (outline := outlines.of_mask(_mask_of(one)[slice_])) is not None
+            for name, one in structures.items()
+            if (outline := outlines.of_mask(one.plane(slice_))) is not None
         ]
         result.panels.append(_picture(image, slice_, marks, f"Slice {slice_ + 1} of {len(image.array)}"))
     result.panels.append(TablePanel("Segments", tuple(rows)))
     return result
 
 
-def _mask_of(segment: Segment) -> NDArray[np.bool_]:
-    if segment.volume is not None:
-        return np.asarray(segment.volume.array, bool)
-    assert segment.mask is not None
-    return np.asarray(segment.mask, bool)[None]
+@dataclass(frozen=True)
+class _Structure:
+    """Where one segment is: a mask of its own, or a value of the label map that all segments share."""
+
+    array: NDArray[np.generic]  # (D, H, W) bool, or the label map
+    label_value: int | None = None
+    box: tuple[slice, ...] | None = ()  # of the array, in which all of it lies; None: there is nothing of it
+
+    def _inside(self) -> NDArray[np.bool_]:
+        part = self.array[self.box or ()]
+        return np.asarray(part if self.label_value is None else part == self.label_value, bool)
+
+    @cached_property
+    def count(self) -> int:
+        """Its voxels."""
+        return 0 if self.box is None else int(np.count_nonzero(self._inside()))
+
+    @property
+    def largest_slice(self) -> int:
+        """The slice that shows most of it."""
+        return outlines.largest_slice(self._inside()) + (self.box[0].start if self.box else 0)
+
+    def plane(self, slice_: int) -> NDArray[np.bool_]:
+        """(H, W): it on one slice."""
+        plane = self.array[slice_]
+        return np.asarray(plane if self.label_value is None else plane == self.label_value, bool)
+
+
+def _structures(values: NDArray[np.float32], placed: Sequence[int]) -> list[_Structure]:
+    """The segments of labels (1, D, H, W) or of channels (C, D, H, W), at the labels or channels `placed`.
+
+    Of labels one map is kept, as many masks of the size of a whole CT would not fit into memory.
+    """
+    if len(values) > 1:
+        return [_Structure(values[number] > CHOSEN) for number in placed]
+    from scipy.ndimage import find_objects
+
+    highest = max(placed)
+    whole = np.rint(values[0])
+    labels = np.where((whole > 0) & (whole <= highest), whole, 0).astype(np.min_scalar_type(highest))
+    boxes = find_objects(labels, max_label=highest)
+    return [
+        _Structure(labels, number, boxes[number - 1]) if number else _Structure(np.asarray(whole == 0))
+        for number in placed
+    ]
 
 
 def _on_source(values: NDArray[Any], image: Image) -> NDArray[np.float32]:
     """(C, W, H, D) or (C, W, H) as (C, D, H, W)."""
+    if values.ndim not in (3, 4):
+        raise UnsuitableInput(
+            f"the bundle's result has {values.ndim} axes; a segmentation has one more than its images"
+        )
     axes = (0, 3, 2, 1) if values.ndim == 4 else (0, 2, 1)
     turned = np.asarray(values, np.float32).transpose(axes)
     turned = turned[:, None] if turned.ndim == 3 else turned
@@ -161,22 +208,23 @@ def _on_source(values: NDArray[Any], image: Image) -> NDArray[np.float32]:
 
 
 def _segment(
-    name: str, category: Code, kind: Code, mask: NDArray[np.bool_], image: Image, colour: tuple[int, int, int]
+    name: str, category: Code, kind: Code, structure: _Structure, image: Image, colour: tuple[int, int, int]
 ) -> Segment:
+    array, value = structure.array, structure.label_value
     if image.is_picture:
         reference = image.chosen.references[0]
-        return Segment(name[:64], category, kind, None, reference, mask[0], colour)
-    return Segment(name[:64], category, kind, Volume(mask, image.affine), colour_rgb=colour)
+        return Segment(name[:64], category, kind, None, reference, array[0], colour, value)
+    return Segment(name[:64], category, kind, Volume(array, image.affine), colour_rgb=colour, label_value=value)
 
 
-def _size(mask: NDArray[np.bool_], image: Image) -> tuple[Measurement | None, str]:
+def _size(count: int, image: Image) -> tuple[Measurement | None, str]:
     _, h, w = image.volume.spacing_mm
     if not image.is_picture:
-        volume_cm3 = float(mask.sum()) * abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
+        volume_cm3 = count * abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
         return Measurement(codes.VOLUME, volume_cm3, codes.CUBIC_CENTIMETRE), f"{volume_cm3:.4g} cm³"
     if not image.has_scale:
-        return None, f"{counted(int(mask.sum()), 'pixel')}, whose size the image does not say"
-    area_cm2 = float(mask.sum()) * h * w / 100
+        return None, f"{counted(count, 'pixel')}, whose size the image does not say"
+    area_cm2 = count * h * w / 100
     return Measurement(codes.AREA, area_cm2, codes.SQUARE_CENTIMETRE), f"{area_cm2:.4g} cm²"
 
 
@@ -204,8 +252,17 @@ def valued(named: Mapping[str, Named], channels: Mapping[int, str], first: int) 
 
 
 # ---- classes and numbers
+def _numbers(made: Mapping[str, NDArray[Any]], needed: str) -> NDArray[np.float64]:
+    values = np.squeeze(np.asarray(made["values"], np.float64))
+    if values.ndim > 1:
+        raise UnsuitableInput(f"the bundle gives an array of {values.shape}; output.kind {needed}")
+    if not np.isfinite(values).all():
+        raise UnsuitableInput("the bundle gives something that is no finite number, as an overflow leaves it")
+    return np.atleast_1d(values)
+
+
 def _classes(output: Classes, made: Mapping[str, NDArray[Any]], image: Image, channels: Mapping[int, str]) -> Found:
-    values = np.asarray(made["values"], np.float64).ravel()
+    values = _numbers(made, "classes needs one for each class")
     placed = valued(output.classes, channels, first=0)
     if max(placed.values()) >= len(values):
         raise UnsuitableInput(
@@ -231,11 +288,9 @@ def _classes(output: Classes, made: Mapping[str, NDArray[Any]], image: Image, ch
 
 
 def _number(output: Number, made: Mapping[str, NDArray[Any]], image: Image) -> Found:
-    values = np.asarray(made["values"], np.float64).ravel()
-    if len(values) != 1 or not np.isfinite(values).all():
-        raise UnsuitableInput(
-            f"the bundle gives {len(values)} numbers, or none that is one; output.kind number needs one"
-        )
+    values = _numbers(made, "number needs one")
+    if len(values) != 1:
+        raise UnsuitableInput(f"the bundle gives {len(values)} numbers; output.kind number needs one")
     name = codes.code(output.name, output.type)
     unit = Code(output.unit, "UCUM", output.unit_meaning or ("no units" if output.unit == "1" else output.unit))
     value = float(values[0])

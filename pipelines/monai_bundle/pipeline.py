@@ -103,7 +103,8 @@ class MonaiBundle:
         from pipelines.device import resolved
         from pipelines.monai_bundle.running import DeclarativeRunner
 
-        return DeclarativeRunner(self._folder, self.settings.output.kind, str(resolved(self.settings.device)))
+        device = str(resolved(self.settings.device))
+        return DeclarativeRunner(self._folder, self.settings.output.kind, device, autocast=self.settings.autocast)
 
     def run(self, study: Study, context: ClinicalContext | None = None) -> Result:
         """What the bundle finds.
@@ -177,7 +178,8 @@ class MonaiBundle:
 
     def _remarks(self) -> list[str]:
         use = self._folder.said("intended_use")
-        said = [f"The bundle says of its use: “{use.rstrip('.')[:300]}.”"] if use else []
+        said = [self._runner.remark] if self._runner is not None and self._runner.remark else []
+        said += [f"The bundle says of its use: “{use.rstrip('.')[:300]}.”"] if use else []
         if self.settings.trust == "code":
             said.append("The bundle ran its own code, in a box without network.")
         return [*said, NOT_JUDGED]
@@ -194,6 +196,8 @@ class MonaiBundle:
             ("trust", settings.trust),
             ("inputs", inputs),
             ("output", settings.output.kind),
+            ("device", dict(settings.as_parameters())["device"]),
+            ("autocast", str(settings.autocast)),
         )
 
 

@@ -27,6 +27,8 @@ class Arrays:
 class Runner(Protocol):
     """Something that runs a bundle."""
 
+    remark: str  # what the report has to say of how the last run was computed; empty: nothing
+
     def run(self, images: Mapping[str, Arrays], kind: str) -> dict[str, Array]:
         """What `pipelines.monai_bundle.execution.execute` gives for these images and this kind of output."""
 
@@ -40,6 +42,8 @@ class DeclarativeRunner:
         Of the bundle.
     device
         As torch names it.
+    autocast
+        Whether the network computes in half precision on a GPU.
     network
         In place of the bundle's own, for the test of its transforms; None: its own with its weights.
 
@@ -51,13 +55,15 @@ class DeclarativeRunner:
         If MONAI does not take what the configuration describes.
     """
 
-    def __init__(self, folder: BundleFolder, kind: str, device: str = "cpu", network: Any = None) -> None:
+    def __init__(
+        self, folder: BundleFolder, kind: str, device: str = "cpu", *, autocast: bool = False, network: Any = None
+    ) -> None:
         from pipelines.monai_bundle.building import Builder
 
         parts = folder.parts()
         require_understood(parts, kind)
         builder = Builder(device)
-        self._device = device
+        self._folder, self._device, self._autocast, self.remark = folder, device, autocast, ""
         self._preprocessing = builder.built(parts.preprocessing)
         self._postprocessing = builder.built(parts.postprocessing)
         self._inferer = builder.built(parts.detector if kind == "boxes" else parts.inferer)
@@ -72,7 +78,7 @@ class DeclarativeRunner:
             self._inferer.eval()
 
     def run(self, images: Mapping[str, Arrays], kind: str) -> dict[str, Array]:
-        """What the bundle makes of images.
+        """What the bundle makes of images; where the memory of a GPU ends, on the CPU.
 
         Raises
         ------
@@ -81,13 +87,27 @@ class DeclarativeRunner:
         UnreadableBundle
             If it needs a package that is not installed.
         """
+        import torch
+
+        from pipelines.device import with_fallback
+
+        device = torch.device(self._device)
+
+        def on(where: torch.device, _: float) -> dict[str, Array]:
+            if where == device:
+                return self._run(images, kind)
+            return DeclarativeRunner(self._folder, kind, str(where))._run(images, kind)
+
+        made, self.remark = with_fallback(on, device, shares=(1.0,))
+        return made
+
+    def _run(self, images: Mapping[str, Arrays], kind: str) -> dict[str, Array]:
         from pipelines.monai_bundle.execution import execute, tensor
 
         given = {key: tensor(one.array, one.affine, one.channel_dim) for key, one in images.items()}
+        parts = (self._network, self._preprocessing, self._inferer, self._postprocessing)
         with _errors_in_words():
-            return execute(
-                self._network, self._preprocessing, self._inferer, self._postprocessing, given, kind, self._device
-            )
+            return execute(*parts, given, kind, self._device, self._autocast)
 
     def seen(self, images: Mapping[str, Arrays]) -> Array:
         """What the network is shown of images, (C, ...); raises as `run`."""

@@ -149,6 +149,7 @@ class BundleEntry(Part):
     trust: Literal["declarative", "code"] = "declarative"
     python: ExistingPath | None = None  # interpreter of the bundle's own, for trust: code
     device: str = "auto"  # auto: a GPU where there is one; cpu; cuda:N
+    autocast: bool = False  # half precision on a GPU, as MONAI's `amp` has it; on the CPU it changes nothing
     title: str = Field(default="", max_length=40)  # for people; empty: as metadata.json names it
     inputs: Annotated[dict[str, Conditions], AfterValidator(_some)]
     reference: str | None = None  # input whose grid the others are brought to; None: the first

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,13 @@ from dicom_sr.write.encode import encode
 from pipelines.bundle import BundleError
 from pipelines.monai_bundle import phantom
 from pipelines.monai_bundle.codes import PROBABILITY, SCORE
-from pipelines.monai_bundle.pipeline import NOT_JUDGED
+from pipelines.monai_bundle.execution import execute, precision, tensor
+from pipelines.monai_bundle.findings import found
+from pipelines.monai_bundle.folder import BundleFolder
+from pipelines.monai_bundle.inputs import choose, read
+from pipelines.monai_bundle.pipeline import NOT_JUDGED, MonaiBundle
+from pipelines.monai_bundle.pipeline_settings import MonaiBundleSettings
+from pipelines.monai_bundle.running import DeclarativeRunner
 from tests.pipelines.monai_bundle.configured import SPLEEN, pipeline, settings, study_of
 from tests.pipelines.monai_bundle.made_bundles import (
     UNET,
@@ -156,7 +164,116 @@ def coarse() -> Volume:
     return Volume(volume.array[::2], affine)
 
 
+def test_many_segments_share_one_label_map(tmp_path: Path) -> None:
+    paths, _ = write_body(tmp_path / "study")
+    bundle = threshold_bundle(tmp_path / "bundle")
+    segments: dict[str, Any] = {f"part {value}": {"value": value} for value in range(1, 41)}
+    segments["outside"] = {"value": 0}
+    entry = MonaiBundleSettings(**settings(bundle, {"kind": "segmentation", "segments": segments}))
+    image = read(choose(study_of(paths), entry.inputs)["image"])
+    labels = np.random.default_rng(1).integers(0, 40, (1, *image.array.shape[::-1])).astype(np.float32)  # none is 40
+    labels[0, 0, 0, :3] = (-3, 300, np.nan)  # what no segment has
+    made = {"values": labels, "resampled": np.array(False)}
+    what = found(entry, made, image, {})
+    *parts, outside = what.segments
+    assert len({id(one.volume.array) for one in parts if one.volume is not None}) == 1
+    assert [one.label_value for one in parts] == list(range(1, 41))
+    assert outside.label_value is None
+    voxel_cm3 = np.prod(phantom.SPACING_MM) / 1000
+    volumes = {one.tracking_id: one.measurements[0].value for one in what.findings}
+    counts = {name: int((labels == one["value"]).sum()) for name, one in segments.items()}
+    assert volumes == pytest.approx({name: count * voxel_cm3 for name, count in counts.items()})
+    assert what.conclusion[39] == "part 40: not found."
+    region = what.findings[6].region
+    assert region is not None
+    largest = (labels[0] == 7).sum((0, 1)).argmax()
+    assert region.image == image.chosen.references[int(largest)]
+    encoded = encode(
+        replace(pipeline(settings(bundle)).run(study_of(paths)), segments=tuple(parts[:3])),
+        EncodingProfile(kinds=("segmentation_binary",)),
+        CREATED,
+        tmp_path / "out",
+    )
+    pixels = pydicom.dcmread(encoded[0].path).pixel_array
+    assert int(pixels.sum()) == sum(counts[f"part {value}"] for value in (1, 2, 3))
+
+
+def test_a_result_of_another_shape_is_refused(tmp_path: Path) -> None:
+    paths, _ = write_body(tmp_path / "study")
+    entry = MonaiBundleSettings(**settings(threshold_bundle(tmp_path / "bundle")))
+    image = read(choose(study_of(paths), entry.inputs)["image"])
+    for shape, why in (((9, 9), "has 2 axes"), ((1, 9, 9, 9), "has the shape")):
+        with pytest.raises(UnsuitableInput, match=why):
+            found(entry, {"values": np.zeros(shape), "resampled": np.array(False)}, image, {})
+
+
+# ---- where and how exactly it computes
+def test_where_the_memory_of_a_gpu_ends_the_cpu_computes_and_the_result_says_so(tmp_path: Path) -> None:
+    paths, mask = write_body(tmp_path / "study")
+    bundle = threshold_bundle(tmp_path / "bundle", inferer={"_target_": "SimpleInferer"})
+
+    def full(_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    made = pipeline(settings(bundle))
+    assert isinstance(made, MonaiBundle)
+    made._runner = DeclarativeRunner(BundleFolder(bundle), "segmentation", "meta", network=full)
+    result = made.run(study_of(paths))
+    assert dice(mask_of(result), mask) > 0.97
+    assert result.limits[0] == "The memory of meta did not hold even small tiles: computed on the CPU."
+
+
+def test_half_precision_is_for_a_gpu_that_is_asked_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, _ = write_body(tmp_path / "study")
+    bundle = threshold_bundle(tmp_path / "bundle")
+    plain, half = (pipeline(settings(bundle, autocast=on)).run(study_of(paths)) for on in (False, True))
+    assert np.array_equal(mask_of(plain), mask_of(half))
+    assert [dict(one.parameters)["autocast"] for one in (plain, half)] == ["False", "True"]
+    assert isinstance(precision("cpu", autocast=True), nullcontext)
+    assert isinstance(precision("cuda:0", autocast=False), nullcontext)
+    for has_bfloat16, expected in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda answer=has_bfloat16: answer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there is no GPU here
+            context = precision("cuda:0", autocast=True)
+        assert (context.device, context.fast_dtype) == ("cuda", expected)
+
+
 # ---- classes, numbers, boxes, points
+@pytest.mark.parametrize(
+    ("given", "activated", "probabilities", "first"),
+    [
+        ([0.2, 0.7], False, False, 0.3775),  # between 0 and 1 by chance
+        ([0.3, 0.7], False, True, 0.3),  # made so by the network
+        ([-1.0, 2.0], False, False, 0.0474),
+        ([-1.0, 2.0], True, True, 0.2689),  # a sigmoid for each: they need not add up to 1
+    ],
+)
+def test_what_is_no_probability_is_made_one(
+    given: list[float], activated: bool, probabilities: bool, first: float
+) -> None:
+    from monai.transforms import Activationsd, Compose
+
+    image = tensor(np.zeros((1, 4, 4), np.float32), np.eye(4), 0)
+    after = Compose([Activationsd("pred", sigmoid=True)]) if activated else None
+    made = execute(
+        lambda x: torch.tensor([given]), lambda data: data, None, after, {"image": image}, "classes", "cpu", False
+    )
+    assert bool(made["probabilities"]) is probabilities
+    assert float(made["values"][0]) == pytest.approx(first, abs=1e-4)
+
+
+def test_classes_need_a_number_each(tmp_path: Path) -> None:
+    output = {"kind": "classes", "classes": {"no": {}, "yes": {}}}
+    paths, _ = write_body(tmp_path / "study")
+    entry = MonaiBundleSettings(**settings(threshold_bundle(tmp_path / "bundle"), output))
+    image = read(choose(study_of(paths), entry.inputs)["image"])
+    for values, why in (([0.5, np.nan], "no finite number"), (np.ones((2, 4, 4, 4)), r"an array of \(2, 4, 4, 4\)")):
+        made = {"values": np.array(values), "probabilities": np.array(True)}
+        with pytest.raises(UnsuitableInput, match=why):
+            found(entry, made, image, {})
+
+
 def film() -> NDArray[np.uint16]:
     rows, columns = np.mgrid[:160, :120]
     return np.asarray(1500 + 900 * np.sin(rows / 17) * np.cos(columns / 9), np.uint16)
