@@ -216,7 +216,7 @@ def detection_bundle(folder: Path) -> Path:
             {"_target_": "LoadImaged", "keys": image},
             {"_target_": "EnsureChannelFirstd", "keys": image},
             {"_target_": "Orientationd", "keys": image, "axcodes": "RAS"},
-            {"_target_": "Spacingd", "keys": image, "pixdim": [1.5, 1.5, 2.0]},
+            {"_target_": "Spacingd", "keys": image, "pixdim": [3.0, 3.0, 4.0]},
             {"_target_": "ScaleIntensityRanged", "keys": image}
             | {"a_min": -1024.0, "a_max": 300.0, "b_min": 0.0, "b_max": 1.0, "clip": True},
             {"_target_": "EnsureTyped", "keys": image},

