@@ -40,7 +40,7 @@ test: check docs audit peers
 check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy condyle.py dicom_sr pipelines node tests benchmarks
+	$(BIN)/mypy condyle dicom_sr pipelines node tests benchmarks
 	$(BIN)/lint-imports
 
 format: $(VENV)/installed

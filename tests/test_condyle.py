@@ -38,6 +38,17 @@ def test_what_is_wrong_is_said_when_the_pipeline_is_loaded() -> None:
         condyle.load("knee_super_resolution", spacin=2)
     with pytest.raises(condyle.NoSuchDevice):
         condyle.load("knee_super_resolution", device="gpu")
+    with pytest.raises(ValueError, match=r"nowhere: holds no configs/metadata\.json"):
+        condyle.load("knee_super_resolution", bundle="nowhere")
+    with pytest.raises(condyle.BundleError, match="the setting sha256 asks for 000"):
+        condyle.load("knee_super_resolution", sha256="0" * 64)
+
+
+def test_a_bundle_is_looked_for_where_the_program_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "pipelines" / "hand_foot_scoring")
+    condyle.load("hand_foot_scoring", bundle="bundle")
+    with pytest.raises(ValidationError, match=f"{ROOT}/pipelines/hand_foot_scoring/own is not a folder"):
+        condyle.load("hand_foot_scoring", bundle="own")
 
 
 def test_the_import_brings_in_no_model_library_and_no_database() -> None:
@@ -52,7 +63,7 @@ def test_the_import_brings_in_no_model_library_and_no_database() -> None:
 
 
 def test_the_module_only_names_what_others_hold_and_nothing_imports_it() -> None:
-    tree = ast.parse((ROOT / "condyle.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "condyle" / "__init__.py").read_text(encoding="utf-8"))
     origins = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {origin.partition(".")[0] for origin in origins} == {"node", "pipelines"}
     assert set(condyle.__all__) <= set(vars(condyle))

@@ -1,4 +1,4 @@
-"""An installed package holds what the node needs, and leaves out the weights that only comparisons use."""
+"""An installed package holds what the node and its users need, and leaves out the weights that only comparisons use."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ def test_the_bundles_of_the_pipelines_are_in_the_package_and_the_rivals_weights_
     assert len(left_out) == 5, "four networks and their metadata"
     assert bundles - left_out <= found
     assert not {path for path in found if any(part in path for part in LEFT_OUT)}
+
+
+def test_each_package_says_that_it_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = {path for path in packaged(monkeypatch) if path.endswith("py.typed")}
+    assert marked == {f"{package}/py.typed" for package in ("condyle", "dicom_sr", "node", "pipelines")}

@@ -21,7 +21,7 @@ from dicom_sr.errors import UnsuitableInput
 from dicom_sr.words import counted, did_you_mean
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.route import LeftOut, shown_reading
-from node.commands.terminal import console
+from node.commands.terminal import console, print_whole
 from node.config import read
 from node.config.mistakes import mistakes
 from node.folders import lies_in
@@ -31,8 +31,11 @@ from node.local.device import NoSuchDevice
 from node.local.inputs import LocalJob
 from node.local.running import LocalPipeline, nothing_in
 from node.local.scratch import Scratch
+from pipelines.bundle import BundleError
 from pipelines.monai_bundle.settings import PREFIX
 from pipelines.registry import UnknownPipeline, names, pipeline_type
+
+WORDS_WIDTH = 24  # columns, at least; the name of a folder is never broken
 
 
 class _WrongUsage(Exception):
@@ -152,7 +155,12 @@ def _prepared(name: str, device: str, given: Mapping[str, Any]) -> LocalPipeline
         wrong = mistakes(error, pipeline_type(name).settings_type)
         sentences = (f"--settings {one.key}: {one.sentence.replace('no such key', 'no such setting')}" for one in wrong)
         raise _WrongUsage("\n".join(sentences)) from error
-    except (OSError, TypeError, ValueError) as error:  # weights that are missing or not what they should be
+    except (
+        BundleError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:  # of the files of a bundle
         raise _WrongUsage(f"{name}: cannot be used: {error}") from error
 
 
@@ -222,11 +230,13 @@ def _standard_output_kept(wanted: bool) -> Iterator[None]:
 
 def _print_table(summaries: Sequence[dict[str, Any]], out: Path) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("State", "What", "Folder", "Result"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("State", no_wrap=True)
+    table.add_column("What", overflow="fold", min_width=WORDS_WIDTH)
+    table.add_column("Result", overflow="fold", min_width=WORDS_WIDTH)
+    table.add_column("Folder", no_wrap=True)
     for one in summaries:
         said = one["reason"] or " ".join(one["conclusion"][:1])
-        table.add_row(*(Text(str(one[key])) for key in ("state", "about", "folder")), Text(said))
-    console().print(table)
+        table.add_row(*(Text(str(cell)) for cell in (one["state"], one["about"], said, one["folder"])))
+    print_whole(console(), table)
     done = sum(one["state"] == "done" for one in summaries)
     console().print(f"{done} of {counted(len(summaries), 'job')} done; results in {out}", markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -99,4 +100,4 @@ def require_index(folder: Path) -> None:
     except FileNotFoundError:
         return
     if not ours:
-        raise FileExistsError(None, f"holds {INDEX}, which is not replaced", str(folder))
+        raise FileExistsError(errno.EEXIST, f"holds {INDEX}, which is not replaced", str(folder))

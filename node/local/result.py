@@ -27,20 +27,24 @@ State = Literal["done", "unsuitable", "failed"]
 SHOWN_WIDTH = 1000  # pixels of a capture in a notebook
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LocalResult:
     """What a pipeline said of one series or study. A notebook shows its captures and its conclusion."""
 
     state: State
     reason: str  # why it is not done; empty where it is
     summary: dict[str, Any]  # as `summary.json` has it
-    found: Result | None = field(default=None, repr=False)  # what the pipeline returned
-    job: LocalJob | None = field(default=None, repr=False)
-    objects: tuple[EncodedObject, ...] = field(default=(), repr=False)  # as DICOM, in a temporary folder
-    traceback: str = field(default="", repr=False)  # of a failure, without what identifies the patient
+    found: Result | None = None  # what the pipeline returned
+    job: LocalJob | None = None
+    objects: tuple[EncodedObject, ...] = ()  # as DICOM, in a temporary folder
+    traceback: str = ""  # of a failure, without what identifies the patient
     left_out: tuple[str, ...] = ()  # files that were not used, each with the reason
     # the files lie here as long as the result is in use
-    keep: tuple[Scratch, ...] = field(default=(), repr=False, compare=False)
+    keep: tuple[Scratch, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        reason = f", reason={self.reason!r}" if self.reason else ""
+        return f"LocalResult(state={self.state!r}{reason}, name={self.name!r})"
 
     @property
     def name(self) -> str:

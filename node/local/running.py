@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import traceback
 from collections.abc import Iterator, Sequence
@@ -32,9 +33,9 @@ from node.study.patients import (
     several_patients,
 )
 from pipelines.base import answers_from_record
-from pipelines.bundle import BundleError
+from pipelines.bundle import BundleError, BundleSettings
 from pipelines.context import ClinicalContext
-from pipelines.loading import LoadedPipeline
+from pipelines.loading import LoadedPipeline, require_pinned
 from pipelines.registry import pipeline_type
 
 PROFILE = EncodingProfile()  # what a folder gets that a node delivers to
@@ -76,15 +77,24 @@ class LocalPipeline:
         If the pipeline cannot use the device.
     pydantic.ValidationError
         If the settings are not the pipeline's.
+    pipelines.bundle.BundleError
+        If the bundle is not the one that the setting ``sha256`` names.
+    OSError, ValueError
+        If the files of the bundle are missing or cannot be used.
     """
 
     def __init__(self, name: str, device: str = AUTO, **settings: Any) -> None:
         self.name, self._kind = name, pipeline_type(name)
         told = with_device(self._kind, settings, device)
+        takes_bundles = issubclass(self._kind.settings_type, BundleSettings)
+        if takes_bundles and isinstance(told.get("bundle"), str | Path):
+            told["bundle"] = Path(told["bundle"]).absolute()  # in config.yaml a path is relative to that file
         self._loaded = LoadedPipeline(self._kind, told)
-        configured = self._loaded.fresh()  # what is wrong with its files is known now
+        configured = self._loaded.fresh()
         self._level, self._version = configured.level, configured.version  # of a bundle they follow from its settings
-        self._settings = self._kind.settings_type(**told).model_dump(mode="json")
+        typed = self._kind.settings_type(**told)
+        require_pinned(typed, configured.model)  # reads the files of the bundle
+        self._settings = typed.model_dump(mode="json")
 
     def __repr__(self) -> str:
         return f"LocalPipeline({self.name!r})"
@@ -117,7 +127,7 @@ class LocalPipeline:
         named = [Path(path) for path in paths]
         for path in named:
             if not path.exists():
-                raise FileNotFoundError(None, "there is no such file or folder", str(path))
+                raise FileNotFoundError(errno.ENOENT, "there is no such file or folder", str(path))
         left_out: list[str] = []
 
         def leave(path: Path, reason: str) -> None:
@@ -190,7 +200,7 @@ class LocalPipeline:
             self._do(job, run, records)
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except BaseException as error:  # noqa: BLE001 (a bug of a pipeline, or of its native code, costs one job)
+        except BaseException as error:  # noqa: BLE001 (a bug costs one job; native code by PyO3 raises no Exception)
             state, reason, trace = self._why(error, run, job)
         if state != "done":
             run.found, run.objects = None, ()

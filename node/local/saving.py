@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
@@ -56,10 +57,11 @@ def require_free(folder: Path, names: Sequence[str], *, overwrite: bool = False)
     there = [name for name in names if (folder / name).exists()]
     foreign = [name for name in there if not is_result(folder / name)]
     if foreign:
-        raise FileExistsError(None, f"holds {shown(foreign[0])}, which is no result and is not replaced", str(folder))
+        why = f"holds {shown(foreign[0])}, which is no result and is not replaced"
+        raise FileExistsError(errno.EEXIST, why, str(folder))
     if there and not overwrite:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise FileExistsError(None, f"holds earlier results of these images: {there[0]}{more}", str(folder))
+        raise FileExistsError(errno.EEXIST, f"holds earlier results of these images: {there[0]}{more}", str(folder))
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,8 @@ def save(content: Content, folder: Path, *, overwrite: bool = False) -> Path:
         if made.exists():
             shutil.rmtree(made)
         part.rename(made)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)  # after an error, or Ctrl-C
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ class LocalVolume:
         try:
             SimpleITK.WriteImage(image, str(path), useCompression=True)
         except RuntimeError as error:
-            raise OSError(None, "the volume could not be written", str(path)) from error
+            raise OSError(errno.EIO, "the volume could not be written", str(path)) from error
         return path
 
 

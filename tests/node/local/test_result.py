@@ -73,7 +73,7 @@ def test_a_notebook_shows_state_conclusion_and_captures(result: LocalResult, res
 def test_a_repr_names_no_patient(result: LocalResult, results: LocalResults) -> None:
     assert "Doe" not in repr(result)
     assert "ID-4711" not in repr(result)
-    assert repr(results).startswith("LocalResults([LocalResult(state='done'")
+    assert repr(results).startswith(f"LocalResults([LocalResult(state='done', name={results[0].name!r})")
 
 
 def test_one_result_can_be_gone_through_as_several_can(result: LocalResult, results: LocalResults) -> None:
