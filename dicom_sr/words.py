@@ -16,6 +16,11 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}s"
 
 
+def unit_in_words(ucum: str) -> str:
+    """A UCUM unit as it is written behind a number: nothing for 1 and for what is only counted, such as ``{ratio}``."""
+    return "" if ucum == "1" or ucum.startswith("{") else ucum
+
+
 def capital(text: str) -> str:
     """A text with its first letter capital; the others stay."""
     return text[:1].upper() + text[1:]

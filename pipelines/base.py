@@ -6,6 +6,7 @@ import hashlib
 from typing import ClassVar, Literal, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
+from pydicom.sr.coding import Code
 
 from dicom_sr.findings import Model, Result
 from dicom_sr.series import Study
@@ -47,6 +48,14 @@ def wants_prior_report(pipeline: type[Pipeline]) -> bool:
     a series of modality SR and of another StudyInstanceUID in `Study.series`, beside the series of its study.
     """
     return bool(getattr(pipeline, "wants_prior_report", False))
+
+
+def own_scale(pipeline: type[Pipeline]) -> frozenset[Code]:
+    """The measurements whose scale is a model's own, such as latent coordinates; two models are not compared by them.
+
+    It says so by a class attribute ``own_scale``, the names of these measurements.
+    """
+    return frozenset(getattr(pipeline, "own_scale", ()))
 
 
 def answers_from_record(pipeline: type[Pipeline]) -> bool:

@@ -25,6 +25,7 @@ from dicom_sr.capture.drawing import (
 from dicom_sr.capture.panels import bar_space, card_height, render, title_height
 from dicom_sr.findings import NotRun, Page, Panel, Result, TablePanel
 from dicom_sr.profile import RESEARCH_USE
+from dicom_sr.words import unit_in_words
 
 PAGE_WIDTH = 1024  # pixels; shown 512 wide its smallest text is still 10 px high
 MAXIMUM_HEIGHT = 2048  # pixels; larger pages are slow or refused in older viewers
@@ -61,17 +62,13 @@ def _page_of_words(result: Result) -> Page:
     rows = [("What", "Value")]
     for finding in result.findings:
         rows += [
-            (f"{finding.tracking_id}: {m.name.meaning}", f"{m.value:.4g} {_unit(m.unit.value)}")
+            (f"{finding.tracking_id}: {m.name.meaning}", f"{m.value:.4g} {unit_in_words(m.unit.value)}")
             for m in finding.measurements
         ]
         rows += [(f"{finding.tracking_id}: {e.name.meaning}", e.value.meaning) for e in finding.evaluations]
     rows += [(item.tracking_id, f"Not evaluable: {item.sentence}") for item in result.not_evaluable]
     panels = (TablePanel("", tuple(rows)),) if len(rows) > 1 else ()
     return Page(result.title, panels, columns=1, summary=result.conclusion)
-
-
-def _unit(ucum: str) -> str:
-    return "" if ucum == "1" or ucum.startswith("{") else ucum
 
 
 def draw_page(page: Page, imprint: Imprint) -> Image.Image:

@@ -15,16 +15,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rich.table import Table
 from rich.text import Text
 
-from dicom_sr.words import counted, did_you_mean
+from dicom_sr.words import capital, counted, did_you_mean
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.terminal import console, print_whole
 from node.config import Configuration
 from node.data_folder import job_folder
-from node.models.agreement import FEWEST
+from node.database.connection import Database
+from node.models.agreement import FEWEST, grade_order
 from node.models.comparison import Comparison, Pair, Paired, Summary, compared, paired
 from node.models.images import Agreement, regions, volumes
+from node.models.versions import Versions
 from node.run.job_folder import SUMMARY, Damaged, JobFolder
+from node.run.result_summary import code_text
+from pipelines.base import own_scale
+from pipelines.registry import UnknownPipeline, pipeline_type
 
 if TYPE_CHECKING:
     from dicom_sr.findings import Result
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 Rows: TypeAlias = Sequence[Sequence[str]]
 LISTED = 20  # disagreements on the terminal; all are in the JSON and in the report
 SHOWN = 8  # difference images in a report
+FIRST = 12  # characters of a digest or an id that are shown
 
 
 @dataclass
@@ -76,16 +82,27 @@ def compare(
             return USAGE
     pairs = paired(database, first, second, since)
     summaries = _summaries(configuration, pairs)
-    comparison = compared(pairs.pairs, summaries)
+    comparison = compared(pairs.pairs, summaries, _own_scale(configuration.routes[first].pipeline))
     images = _images(configuration, pairs)
     if as_json:
         console().print_json(json.dumps(_as_json(first, second, since, pairs, comparison, images)))
     else:
-        _print(first, second, pairs, comparison, images)
+        _print(first, second, since, pairs, comparison, images)
+        for sentence in _next_step(configuration, database, first, second):
+            console().print()
+            console().print(sentence, markup=False)
     if out is not None:
         page = _report(out, first, second, since, pairs, comparison, images)
         complaints.print(f"report: {page}", markup=False)
     return OK if pairs.pairs else NOT_RIGHT
+
+
+def _own_scale(pipeline: str) -> frozenset[str]:
+    """The codes, as summaries have them, of measurements that two models are not compared by."""
+    try:
+        return frozenset(map(code_text, own_scale(pipeline_type(pipeline))))
+    except UnknownPipeline:  # it is no longer installed
+        return frozenset()
 
 
 def _folder(configuration: Configuration, job_id: str) -> JobFolder:
@@ -126,9 +143,9 @@ def _result(configuration: Configuration, job_id: str) -> Result | None:
 
 
 # ---- on the terminal
-def _print(first: str, second: str, pairs: Paired, comparison: Comparison, images: _Images) -> None:
+def _print(first: str, second: str, since: datetime, pairs: Paired, comparison: Comparison, images: _Images) -> None:
     out = console()
-    for sentence in _sentences(first, second, pairs, images):
+    for sentence in _sentences(first, second, since, pairs, images):
         out.print(sentence, markup=False)
     if comparison.disagreements:
         out.print()
@@ -143,6 +160,16 @@ def _print(first: str, second: str, pairs: Paired, comparison: Comparison, image
             print_whole(out, _table(heading, rows))
 
 
+def _next_step(configuration: Configuration, database: Database, route: str, shadow: str) -> list[str]:
+    """How the model of a shadow comes into force in its route; nothing for two other routes, or for the same model."""
+    chosen = configuration.routes[shadow]
+    if chosen.shadow_of != route or chosen.pipeline != configuration.routes[route].pipeline:
+        return []
+    row = Versions(database, configuration.node.data).in_force(shadow)
+    bundle = chosen.settings.get("bundle") if row is None or row.bundle is None else row.weights[:FIRST]
+    return [] if bundle is None else [f"condyle model use {route} {bundle} puts the model of {shadow} in force"]
+
+
 def _table(heading: Sequence[str], rows: Rows) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in heading:
@@ -152,12 +179,20 @@ def _table(heading: Sequence[str], rows: Rows) -> Table:
     return table
 
 
-def _sentences(first: str, second: str, pairs: Paired, images: _Images) -> list[str]:
+def _sentences(first: str, second: str, since: datetime, pairs: Paired, images: _Images) -> list[str]:
     """How much there is to compare, and what is missing."""
-    number = len(pairs.pairs)
-    told = [f"{first} and {second}: {counted(number, 'pair')} of jobs on the same images"]
+    usable = sum(pair.both_have_results for pair in pairs.pairs)
+    studies = len({pair.first.study_instance_uid for pair in pairs.pairs})
+    told = [
+        f"{first} and {second}, jobs since {since.astimezone():%d %b %Y %H:%M}:"
+        f" {counted(len(pairs.pairs), 'pair')} of jobs on the same images, of {counted(studies, 'study')}"
+    ]
+    if pairs.pairs:
+        few = f"; limits of agreement and kappa need at least {FEWEST}: run both for longer" if usable < FEWEST else ""
+        told.append(f"both have a result in {usable} of {counted(len(pairs.pairs), 'pair')}{few}")
     if pairs.only_first or pairs.only_second:
-        told.append(f"on other images: {pairs.only_first} of {first}, {pairs.only_second} of {second}")
+        alone = f"{pairs.only_first:,} of {first}, {pairs.only_second:,} of {second}"
+        told.append(f"jobs of one route alone, without the other's on the same images: {alone}")
     if pairs.under_way:
         told.append(f"{counted(pairs.under_way, 'job')} not ended yet")
     states = Counter((pair.first.state, pair.second.state) for pair in pairs.pairs)
@@ -166,15 +201,9 @@ def _sentences(first: str, second: str, pairs: Paired, images: _Images) -> list[
     for route, versions in _versions(first, second, pairs).items():
         mixed = "; they are mixed below: say a later --since to have the last one alone" if len(versions) > 1 else ""
         if versions:
-            told.append(f"{route} ran {', '.join(one[:12] for one in versions)}{mixed}")
+            told.append(f"{route} ran {', '.join(one[:FIRST] for one in versions)}{mixed}")
     if images.not_kept:
         told.append(f"of {counted(images.not_kept, 'pair')} a result is no longer kept (run.keep_jobs_days)")
-    usable = sum(pair.both_have_results for pair in pairs.pairs)
-    if usable < FEWEST:
-        told.append(
-            f"both have a result in {counted(usable, 'pair')}; at least {FEWEST} are needed for limits of agreement"
-            " and kappa: run both for longer"
-        )
     return told
 
 
@@ -186,7 +215,7 @@ def _versions(first: str, second: str, pairs: Paired) -> dict[str, list[str]]:
 
 def _disagreements(comparison: Comparison) -> Rows:
     return [
-        (one.what, one.first, one.second, f"{one.first_job[:12]} {one.second_job[:12]}")
+        (one.what, one.first, one.second, f"{one.first_job[:FIRST]} {one.second_job[:FIRST]}")
         for one in comparison.disagreements
     ]
 
@@ -197,7 +226,7 @@ def _tables(comparison: Comparison, images: _Images) -> dict[str, tuple[Sequence
             comparison.measurements[key].name,
             str(of.values),
             str(of.jobs),
-            f"{of.bias:+.3g} {comparison.measurements[key].unit}{_interval(of.bias_interval)}",
+            f"{of.bias:+.3g} {comparison.measurements[key].unit}".rstrip() + _interval(of.bias_interval),
             "too few" if of.lower is None else f"{of.lower:+.3g}{_interval(of.lower_interval)}",
             "too few" if of.upper is None else f"{of.upper:+.3g}{_interval(of.upper_interval)}",
             f"{of.largest:.3g}",
@@ -238,7 +267,8 @@ def _by_label(found: list[tuple[Pair, Agreement]]) -> Rows:
         shown = (
             worst.remark if worst.value is None else f"{worst.value:.4g}{' ' + worst.remark if worst.remark else ''}"
         )
-        rows.append((label, str(len(of)), f"{fmean(values):.4g}" if values else "", shown, pair.second.id[:12]))
+        number = str(len(of)) if len(values) == len(of) else f"{len(values)} of {len(of)}"
+        rows.append((label, number, f"{fmean(values):.4g}" if values else "", shown, pair.second.id[:FIRST]))
     return rows
 
 
@@ -292,28 +322,29 @@ def _report(
 
     report = Report(out, f"{second} compared with {first}")
     report.note(
-        f"Jobs since {since:%Y-%m-%d %H:%M} UTC.",
-        *(f"{sentence}." for sentence in _sentences(first, second, pairs, images)),
+        *(f"{sentence}." for sentence in _sentences(first, second, since, pairs, images)),
         "Neither route is the truth: this page says where they differ, not which of them is right.",
     )
     if comparison.disagreements:
         report.heading("Disagreements")
         report.table(("What", first, second, "Jobs"), _disagreements(comparison), "disagreements")
-    for number, (title, (heading, rows)) in enumerate(_tables(comparison, images).items()):
+    for title, (heading, rows) in _tables(comparison, images).items():
         if rows:
-            report.heading(title[0].upper() + title[1:])
-            report.table(heading, rows, f"table-{number}")
+            report.heading(capital(title))
+            report.table(heading, rows, title.partition(" (")[0].replace(" ", "-"))
     for number, values in enumerate(comparison.measurements.values()):
         if len(values.first) >= FEWEST:
-            title = f"{values.name}: measured by {second}, the reference is {first}"
-            figure = plots.bland_altman(values.second, values.first, title=title, unit=values.unit)
+            figure = plots.bland_altman(
+                values.second, values.first, title=values.name, unit=values.unit, labels=(second, first)
+            )
             report.picture(f"measurement-{number}", figure, f"{values.name}: {second} minus {first} against their mean")
     for number, values in enumerate(comparison.grades.values()):
-        names = sorted({*values.first, *values.second})
-        if len(names) > 1:
-            table = np.zeros((len(names), len(names)), int)
+        grades = sorted({*values.first, *values.second}, key=grade_order)
+        if len(grades) > 1:
+            table = np.zeros((len(grades), len(grades)), int)
             for one, two in zip(values.first, values.second, strict=True):
-                table[names.index(one), names.index(two)] += 1
+                table[grades.index(one), grades.index(two)] += 1
+            names = [comparison.names.get(grade, grade) for grade in grades]
             figure = plots.confusion({values.name: table}, names, labels=(second, first))
             report.picture(f"grade-{number}", figure, f"{values.name}: {second} against {first}")
     pictures = {

@@ -27,7 +27,16 @@ from node.database.queries import UNDER_WAY
 from node.database.tables import JobRow, ModelVersionRow
 from node.errors import NodeError
 from node.models import store
-from node.models.versions import Bundle, Versions, constructed, placed, stored_settings, takes_bundles, with_bundle
+from node.models.versions import (
+    Bundle,
+    Versions,
+    constructed,
+    placed,
+    stored_settings,
+    takes_bundles,
+    weights_digest,
+    with_bundle,
+)
 from pipelines.registry import UnknownPipeline
 
 FIRST = 12  # characters of a digest that are shown
@@ -214,7 +223,7 @@ def stored(configuration: Configuration, versions: Versions, route: Route, bundl
     digest = store.add(versions.data, folder)
     try:
         return _tried(configuration, versions, route, digest, str(folder))
-    except BaseException:
+    except BaseException:  # Ctrl-C too
         if digest not in known and not versions.needed_by(digest):
             store.remove(versions.data, digest)
         raise
@@ -236,7 +245,7 @@ def with_version(configuration: Configuration, versions: Versions, route: Route,
 def _require_taken(route: Route, folder: Path) -> None:
     """Make sure that a pipeline takes a folder for a bundle, before anything is copied."""
     try:
-        constructed(route.pipeline, with_bundle(route.settings, str(folder))).model  # noqa: B018 (it reads the files)
+        weights_digest(route.pipeline, with_bundle(route.settings, str(folder)))
     except ValidationError as error:
         why = "; ".join(dict.fromkeys(one["msg"].removeprefix("Value error, ") for one in error.errors()))
         raise Refused(f"{folder}: {why}") from error

@@ -89,7 +89,7 @@ def kappa(first: Sequence[str], second: Sequence[str], jobs: Sequence[int]) -> K
     """
     one, two, groups = np.asarray(first), np.asarray(second), np.asarray(jobs)
     count, agreed = len(np.unique(groups)), float((one == two).mean())
-    grades = sorted({*first, *second}, key=_order)
+    grades = sorted({*first, *second}, key=grade_order)
     weights = "quadratic" if len(grades) > 2 and all(_number(grade) is not None for grade in grades) else ""
     if count < FEWEST or len(grades) < 2:
         return Kappa(len(one), count, agreed, weights=weights)
@@ -106,7 +106,8 @@ def kappa(first: Sequence[str], second: Sequence[str], jobs: Sequence[int]) -> K
     return Kappa(len(one), count, agreed, found["kappa"], _bootstrap(measured, groups)["kappa"], weights)
 
 
-def _order(grade: str) -> tuple[bool, float, str]:
+def grade_order(grade: str) -> tuple[bool, float, str]:
+    """Sorts grades: those that end in a number by it, the others behind them by name."""
     number = _number(grade)
     return number is None, number or 0.0, grade
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_sr.words import unit_in_words
 from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.tables import JobRow
 from node.models.agreement import Kappa, Limits, kappa, limits
 
 ENDED = (JobState.SENDING, JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
+WORTH_A_LOOK = 0.05  # a difference, as a share of the largest value of that measurement
 RESULT = (JobState.SENDING, JobState.DONE)
 Summary = Mapping[str, Any]
 """What `node.run.result_summary` wrote."""
+Images: TypeAlias = tuple[str, ...]
+"""What tells the images of a job from those of another: the study, its revision and each instance."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Paired:
     """All pairs, and what has none."""
 
     pairs: tuple[Pair, ...]
-    only_first: int  # jobs of which the other route has none on the same images
+    only_first: int  # jobs of which the other route has none on the same images, under way neither
     only_second: int
     under_way: int  # jobs that have not ended
 
@@ -60,15 +64,19 @@ def paired(database: Database, first: str, second: str, since: datetime) -> Pair
         rows = session.scalars(
             select(JobRow).where(JobRow.route.in_((first, second)), JobRow.created >= since).order_by(JobRow.created)
         ).all()
-    under_way = sum(row.state not in ENDED for row in rows)
-    found: dict[str, dict[tuple[str, ...], JobRow]] = {first: {}, second: {}}
+    ended: dict[str, dict[Images, JobRow]] = {first: {}, second: {}}
+    under_way = [_images(row) for row in rows if row.state not in ENDED]
     for row in rows:
         if row.state in ENDED:
-            found[row.route][(row.study_instance_uid, row.revision, *sorted(row.sop_instance_uids))] = row
-    one, two = found[first], found[second]
-    both = [key for key in one if key in two]
-    pairs = tuple(Pair(one[key], two[key]) for key in both)
-    return Paired(pairs, len(one) - len(both), len(two) - len(both), under_way)
+            ended[row.route][_images(row)] = row
+    one, two = ended[first], ended[second]
+    pairs = tuple(Pair(one[key], two[key]) for key in one if key in two)
+    only_first, only_second = (len(of.keys() - other.keys() - set(under_way)) for of, other in ((one, two), (two, one)))
+    return Paired(pairs, only_first, only_second, len(under_way))
+
+
+def _images(job: JobRow) -> Images:
+    return job.study_instance_uid, job.revision, *sorted(job.sop_instance_uids)
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,7 @@ class Comparison:
     measurements: dict[str, Values]
     grades: dict[str, Values]
     disagreements: tuple[Disagreement, ...]
+    names: Mapping[str, str] = field(default_factory=dict)  # what the codes of grades mean, for people
 
     def limits(self) -> dict[str, Limits]:
         """Bias and limits of agreement of each measurement."""
@@ -119,7 +128,7 @@ class Comparison:
         return {key: kappa(of.first, of.second, of.jobs) for key, of in self.grades.items()}
 
 
-def compared(pairs: Sequence[Pair], summaries: Mapping[str, Summary]) -> Comparison:
+def compared(pairs: Sequence[Pair], summaries: Mapping[str, Summary], own_scale: Collection[str] = ()) -> Comparison:
     """Compare the jobs of all pairs.
 
     Parameters
@@ -128,10 +137,13 @@ def compared(pairs: Sequence[Pair], summaries: Mapping[str, Summary]) -> Compari
         As `paired` gave them.
     summaries
         By job: of those whose result is still kept.
+    own_scale
+        Codes of measurements that are on a scale of each model's own: two models are not compared by them.
     """
     measurements: dict[str, Values] = {}
     grades: dict[str, Values] = {}
     differ: list[Disagreement] = []
+    names: dict[str, str] = {}
     for number, pair in enumerate(pairs):
         if not pair.both_have_results:
             differ += _states(pair)
@@ -139,14 +151,15 @@ def compared(pairs: Sequence[Pair], summaries: Mapping[str, Summary]) -> Compari
         one, two = summaries.get(pair.first.id), summaries.get(pair.second.id)
         if one is None or two is None:
             continue
+        names |= {**one.get("names", {}), **two.get("names", {})}
         differ += _evaluable(pair, one, two)
         for site, mine in one["findings"].items():
             if (theirs := two["findings"].get(site)) is not None:
-                names = {**one.get("names", {}), **two.get("names", {})}
-                _measurements(measurements, number, site, mine, theirs, names)
+                left_out = own_scale if pair.first.weights != pair.second.weights else ()
+                _measurements(measurements, number, site, mine, theirs, names, left_out)
                 differ += _grades(grades, pair, number, site, mine, theirs, names)
     differ += _apart(measurements, pairs)
-    return Comparison(measurements, grades, tuple(sorted(differ, key=lambda one: -one.weight)))
+    return Comparison(measurements, grades, tuple(sorted(differ, key=lambda one: -one.weight)), names)
 
 
 def _states(pair: Pair) -> Iterator[Disagreement]:
@@ -158,20 +171,31 @@ def _states(pair: Pair) -> Iterator[Disagreement]:
 def _evaluable(pair: Pair, one: Summary, two: Summary) -> Iterator[Disagreement]:
     """What one of the two has a finding on and the other has none."""
     for site in sorted(set(one["findings"]) ^ set(two["findings"])):
-        first, second = (
-            "found" if site in of["findings"] else of["not_evaluable"].get(site, "nothing") for of in (one, two)
-        )
+        first, second = (_said_of(site, of) for of in (one, two))
         yield Disagreement(2.0, pair.first.id, pair.second.id, site, first, second)
 
 
+def _said_of(site: str, of: Summary) -> str:
+    if site in of["findings"]:
+        return "found"
+    reason = of["not_evaluable"].get(site, "nothing")
+    return str(of.get("names", {}).get(reason, reason))
+
+
 def _measurements(
-    found: dict[str, Values], number: int, site: str, one: Summary, two: Summary, names: Mapping[str, str]
+    found: dict[str, Values],
+    number: int,
+    site: str,
+    one: Summary,
+    two: Summary,
+    names: Mapping[str, str],
+    left_out: Collection[str],
 ) -> None:
     for code, value in one["measurements"].items():
         other = two["measurements"].get(code)
-        if other is not None and other["unit"] == value["unit"]:
+        if other is not None and other["unit"] == value["unit"] and code not in left_out:
             key = f"{code} {value['unit']}"
-            values = found.setdefault(key, Values(names.get(code, code), value["unit"]))
+            values = found.setdefault(key, Values(names.get(code, code), unit_in_words(value["unit"])))
             values.add(number, site, float(value["value"]), float(other["value"]))
 
 
@@ -199,14 +223,14 @@ def _grades(
 
 
 def _apart(measurements: Mapping[str, Values], pairs: Sequence[Pair]) -> Iterator[Disagreement]:
-    """The largest difference of each measurement, and others as large as half of it at least."""
+    """The largest difference of each measurement that is worth a look, and others half as large at least."""
     for values in measurements.values():
         differences = [abs(b - a) for a, b in zip(values.first, values.second, strict=True)]
         most = max(differences)
         scale = max(map(abs, (*values.first, *values.second)), default=0.0) or 1.0
         for index, difference in enumerate(differences):
-            if difference and difference >= most / 2:
+            if difference >= max(most / 2, WORTH_A_LOOK * scale):
                 pair = pairs[values.jobs[index]]
-                first, second = (f"{one[index]:g} {values.unit}" for one in (values.first, values.second))
+                first, second = (f"{one[index]:g} {values.unit}".rstrip() for one in (values.first, values.second))
                 what = f"{values.sites[index]}: {values.name}"
                 yield Disagreement(min(0.99, difference / scale), pair.first.id, pair.second.id, what, first, second)

@@ -44,15 +44,16 @@ def volumes(first: Result, second: Result) -> Iterator[Agreement]:
     """Root mean square difference of every derived volume, and where it is largest."""
     one, two = ({each.label: each.volume for each in result.derived} for result in (first, second))
     for label in dict.fromkeys((*one, *two)):
+        name = label or "derived volume"  # the only one of a result has no label
         if label not in one or label not in two:
-            yield Agreement(label, "RMSE", None, f"only the {'first' if label in one else 'second'} has it")
+            yield Agreement(name, "RMSE", None, f"only the {'first' if label in one else 'second'} has it")
         elif not _same_grid(one[label], two[label]):
-            yield Agreement(label, "RMSE", None, "they lie on different grids")
+            yield Agreement(name, "RMSE", None, "they lie on different grids")
         else:
             mine, theirs = one[label].array, two[label].array
             difference = theirs.astype(np.float32) - mine.astype(np.float32)
             most = int(np.argmax((difference**2).mean(axis=(1, 2))))
-            yield Agreement(label, "RMSE", rmse(mine, theirs), difference=difference[most])
+            yield Agreement(name, "RMSE", rmse(mine, theirs), difference=difference[most])
 
 
 def _same_grid(one: Volume, two: Volume) -> bool:

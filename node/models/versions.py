@@ -65,10 +65,15 @@ def constructed(pipeline: str, settings: Mapping[str, Any]) -> Pipeline:
     return kind(kind.settings_type(**settings))
 
 
+def weights_digest(pipeline: str, settings: Mapping[str, Any]) -> str:
+    """The digest of the files that a pipeline with settings that `placed` gave would load."""
+    return constructed(pipeline, settings).model.weights_digest
+
+
 def stored_settings(pipeline: str, settings: Mapping[str, Any], digest: str, data: Path) -> dict[str, Any]:
     """The settings of a job that runs a bundle of the store: its folder, relative to the data folder, and digest."""
     chosen = with_bundle(settings, stored_name(digest))
-    return {**chosen, "sha256": constructed(pipeline, placed(chosen, data)).model.weights_digest}
+    return {**chosen, "sha256": weights_digest(pipeline, placed(chosen, data))}
 
 
 class Versions:

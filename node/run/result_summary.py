@@ -18,7 +18,7 @@ def summary(result: Result) -> dict[str, object]:
             "weights_digest": result.model.weights_digest,
         },
         "findings": {finding.tracking_id: _finding(finding) for finding in result.findings},
-        "not_evaluable": {item.tracking_id: _code(item.reason) for item in result.not_evaluable},
+        "not_evaluable": {item.tracking_id: code_text(item.reason) for item in result.not_evaluable},
         "derived": [
             {
                 "label": volume.label,
@@ -35,27 +35,28 @@ def summary(result: Result) -> dict[str, object]:
 
 def _finding(finding: Finding) -> dict[str, object]:
     return {
-        "finding": _code(finding.finding),
+        "finding": code_text(finding.finding),
         "measurements": {
-            _code(item.name): {"value": item.value, "unit": item.unit.value, "interval": item.interval}
+            code_text(item.name): {"value": item.value, "unit": item.unit.value, "interval": item.interval}
             for item in finding.measurements
         },
-        "evaluations": {_code(item.name): _code(item.value) for item in finding.evaluations},
+        "evaluations": {code_text(item.name): code_text(item.value) for item in finding.evaluations},
     }
 
 
 def _names(result: Result) -> Iterator[tuple[str, str]]:
     """The codes that the findings use, with what they mean, for people."""
     for item in result.not_evaluable:
-        yield _code(item.reason), item.reason.meaning
+        yield code_text(item.reason), item.reason.meaning
     for finding in result.findings:
-        yield _code(finding.finding), finding.finding.meaning
+        yield code_text(finding.finding), finding.finding.meaning
         for measurement in finding.measurements:
-            yield _code(measurement.name), measurement.name.meaning
+            yield code_text(measurement.name), measurement.name.meaning
         for evaluation in finding.evaluations:
-            yield _code(evaluation.name), evaluation.name.meaning
-            yield _code(evaluation.value), evaluation.value.meaning
+            yield code_text(evaluation.name), evaluation.name.meaning
+            yield code_text(evaluation.value), evaluation.value.meaning
 
 
-def _code(code: Code) -> str:
+def code_text(code: Code) -> str:
+    """A code as a summary names it: scheme and value."""
     return f"{code.scheme_designator}:{code.value}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
+from pydicom.sr.coding import Code
 
 from dicom_sr.errors import UnsuitableInput, of_the_machine
 from dicom_sr.findings import LeftAside, Model, Result
@@ -61,6 +62,7 @@ class JointClassification:
     title: ClassVar[str] = "Joint classification"
     level: ClassVar[Literal["series", "study"]] = "series"
     needs_context: ClassVar[bool] = False
+    own_scale: ClassVar[tuple[Code, ...]] = codes.LATENT
     settings_type: ClassVar[type[PipelineSettings]] = JointClassificationSettings
 
     def __init__(self, settings: PipelineSettings, bundle: Path = BUNDLE) -> None:

@@ -31,6 +31,7 @@ P = ParamSpec("P")
 Array = NDArray[np.floating[Any]]
 LIMITS = 1.96  # standard deviations to the limits of agreement (Bland and Altman 1986)
 MANY = 60  # points from which on the intervals of each would hide one another
+SHORT = 8  # characters of a class that fit below a column of a confusion matrix
 DPI = 110
 
 
@@ -107,6 +108,7 @@ def bland_altman(
     *,
     title: str = "Agreement with the reference",
     unit: str = "",
+    labels: tuple[str, str] = ("measured", "reference"),
     half_widths: Sequence[float] | Array | None = None,
     band: float | None = None,
 ) -> Figure:
@@ -120,6 +122,8 @@ def bland_altman(
         Above the figure.
     unit
         Of the values.
+    labels
+        Who measured, and the reference.
     half_widths
         (N,) half widths of the intervals that were stated with the measured values; they are left out where there
         are so many that they would hide one another.
@@ -129,9 +133,8 @@ def bland_altman(
     first, second = np.asarray(measured, np.float64), np.asarray(reference, np.float64)
     means, differences = (first + second) / 2, first - second
     limits = LimitsOfAgreement.of(differences)
-    figure, axes = _one(
-        title, (8.2, 5.4), _in(unit, "mean of measured and reference"), _in(unit, "measured - reference")
-    )
+    one, two = labels
+    figure, axes = _one(title, (8.2, 5.4), _in(unit, f"mean of {one} and {two}"), _in(unit, f"{one} - {two}"))
     axes.axhline(0, color=RULE)
     if band is not None:
         axes.axhspan(-band, band, color=ACCENT, alpha=0.12, lw=0, label=f"within {band:g}{_after(unit)}")
@@ -215,9 +218,10 @@ def confusion(
     """
     size = max(len(table) for table in tables.values())
     side = 1.4 + 0.48 * size
+    beyond = max(0, max(map(len, classes or ("",))) - SHORT)  # characters, of the longest name
     columns = min(3, len(tables))
     rows = -(-len(tables) // columns)
-    figure = Figure(figsize=(columns * side, rows * (side + 0.3) + 0.3 * bool(title)))
+    figure = Figure(figsize=(columns * (side + 0.09 * beyond), rows * (side + 0.3 + 0.07 * beyond) + 0.3 * bool(title)))
     if title:
         figure.suptitle(title, fontweight="bold")
     places = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -234,6 +238,9 @@ def _confusion(axes: Axes, table: NDArray[np.integer[Any]], names: Sequence[str]
     axes.imshow(shares, vmin=0, vmax=1, aspect="equal")
     axes.grid(visible=False)
     axes.set_xticks(range(len(table)), names)
+    if max(map(len, names)) > SHORT:
+        for label in axes.get_xticklabels():
+            label.set(rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(table)), names)
     for (row, column), count in np.ndenumerate(table):
         if count:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dicom_sr.words import capital, counted
+from dicom_sr.words import capital, counted, unit_in_words
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,7 @@ def test_things_are_counted_in_words(number: int, thing: str, told: str) -> None
 def test_a_sentence_begins_with_a_capital_and_keeps_the_rest() -> None:
     assert capital("mCP2: healthy pattern") == "MCP2: healthy pattern"
     assert capital("") == ""
+
+
+def test_what_is_only_counted_has_no_unit() -> None:
+    assert [unit_in_words(ucum) for ucum in ("mm", "1", "{ratio}", "%")] == ["mm", "", "", "%"]

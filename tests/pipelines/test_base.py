@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipelines.base import PipelineSettings, answers_from_record, wants_prior_report
+from pipelines.base import PipelineSettings, answers_from_record, own_scale, wants_prior_report
 from pipelines.registry import names, pipeline_type
 
 
@@ -50,3 +50,9 @@ def test_an_unknown_setting_is_refused() -> None:
 def test_hands_and_feet_want_the_last_report_and_the_knee_risk_answers_from_the_record() -> None:
     assert [name for name in names() if wants_prior_report(pipeline_type(name))] == ["hand_foot_scoring"]
     assert [name for name in names() if answers_from_record(pipeline_type(name))] == ["knee_oa_risk"]
+
+
+def test_coordinates_in_the_space_of_a_model_are_on_its_own_scale() -> None:
+    assert {name: len(own_scale(pipeline_type(name))) for name in names() if own_scale(pipeline_type(name))} == {
+        "joint_classification": 3
+    }

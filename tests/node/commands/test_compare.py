@@ -22,7 +22,7 @@ from node.run.job_folder import SUMMARY, JobFolder
 from node.run.result_summary import summary
 from pipelines import registry
 from pipelines.loading import LoadedPipeline
-from tests.node.run.trial import CREATED, Bench, bench, install_trial, mr_instances
+from tests.node.run.trial import CREATED, Bench, bench, mr_instances
 from tests.node.run.trial_pipelines import NOWHERE, trial_bundle
 
 SINCE = CREATED - timedelta(days=1)
@@ -30,16 +30,12 @@ Say = Callable[[], str]
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    install_trial(tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry._entry_points.cache_clear()
+def made(tmp_path: Path, trial_installed: None) -> Iterator[Bench]:
     route = {"when": {}, "pipeline": "trial_bundle", "settings": {"journal": str(NOWHERE)}, "destinations": []}
-    routes = {"knee": route, "candidate": {"shadow_of": "knee"}}
+    routes = {"knee": route, "candidate": {"shadow_of": "knee", "settings": {"bundle": "/srv/candidate"}}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"node": {"data": "data"}, "routes": routes}, sort_keys=False))
     with bench(tmp_path, routes=routes, destinations={}) as found:
         yield found
-    registry._entry_points.cache_clear()
 
 
 @pytest.fixture
@@ -81,7 +77,9 @@ def test_bias_limits_and_disagreements_are_told_on_the_terminal(made: Bench, say
     unsuitable, _ = study(made, 3.0, None)
     assert compare("knee", "candidate", SINCE, made.folder / "config.yaml") == OK
     told = say()
-    assert f"knee and candidate: {FEWEST + 2} pairs of jobs on the same images" in told
+    assert told.startswith(f"knee and candidate, jobs since {SINCE.astimezone():%d %b %Y %H:%M}: ")
+    assert f"{FEWEST + 2} pairs of jobs on the same images, of {FEWEST + 2} studies" in told
+    assert f"both have a result in {FEWEST + 1} of {FEWEST + 2} pairs" in told
     assert "states that differ: done / unsuitable: 1" in told
     assert "knee ran ab0000000000, ab1000000000, " in told
     assert "they are mixed below" in told
@@ -89,6 +87,7 @@ def test_bias_limits_and_disagreements_are_told_on_the_terminal(made: Bench, say
     assert told.index("disagreements") < told.index("measurements")
     assert f"Length {FEWEST + 1} {FEWEST + 1} +0.5 mm (0.5 to 0.5) +0.5 (0.5 to 0.5) +0.5 (0.5 to 0.5) 0.5" in told
     assert "100.0% one grade only" in told
+    assert told.endswith("condyle model use knee /srv/candidate puts the model of candidate in force")
 
 
 def test_few_pairs_get_no_limits_and_the_sentence_says_how_many_are_needed(made: Bench, say: Say) -> None:
@@ -97,7 +96,7 @@ def test_few_pairs_get_no_limits_and_the_sentence_says_how_many_are_needed(made:
     told = say()
     assert "candidate ran cd2000000000" in told
     assert "mixed" not in told
-    assert f"both have a result in 1 pair; at least {FEWEST} are needed for limits of agreement and kappa" in told
+    assert f"both have a result in 1 of 1 pair; limits of agreement and kappa need at least {FEWEST}" in told
     assert "Length 1 1 +1 mm too few too few 1" in told
 
 
@@ -122,6 +121,7 @@ def test_a_page_with_pictures_is_written(made: Bench, say: Say) -> None:
     assert "candidate compared with knee" in page
     assert "Neither route is the truth" in page
     assert (out / "measurement-0.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "measurements.csv").read_text().startswith("Measurement,Values,Pairs,Bias")
     assert (out / "disagreements.csv").read_text().startswith("What,knee,candidate,Jobs")
 
 
@@ -134,6 +134,6 @@ def test_a_result_that_is_no_longer_kept_is_said_to_be(made: Bench, say: Say) ->
 
 def test_routes_without_common_images_or_that_are_not_there_are_named(made: Bench, say: Say) -> None:
     assert compare("knee", "candidate", SINCE, made.folder / "config.yaml") == NOT_RIGHT
-    assert "knee and candidate: 0 pairs" in say()
+    assert ": 0 pairs of jobs on the same images, of 0 studies" in say()
     assert compare("knee", "candidat", SINCE, made.folder / "config.yaml") == USAGE
     assert "'candidat': no such route; there are: knee, candidate; did you mean 'candidate'?" in say()

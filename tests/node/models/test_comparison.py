@@ -49,6 +49,7 @@ def test_jobs_on_the_same_images_are_pairs_and_the_latest_counts(made: Bench) ->
     put(made, "knee", two, "done")
     put(made, "candidate", three, "failed")
     put(made, "candidate", four, "running")
+    put(made, "knee", four, "done")  # the other is under way, and will be its pair
     pairs = found(made)
     assert [(pair.first.id, pair.second.id) for pair in pairs.pairs] == [(later, shadow)]
     assert (pairs.only_first, pairs.only_second, pairs.under_way) == (1, 1, 1)
@@ -62,7 +63,7 @@ def told(value: float, grade: str, **more: Any) -> dict[str, Any]:
         "measurements": {"DCM:2": {"value": value, "unit": "mm", "interval": None}},
         "evaluations": {"DCM:3": grade},
     }
-    names = {"DCM:2": "Width", "DCM:3": "Grade", "DCM:A": "mild", "DCM:B": "severe"}
+    names = {"DCM:2": "Width", "DCM:3": "Grade", "DCM:A": "mild", "DCM:B": "severe", "DCM:9": "too dark"}
     return {"findings": {"Site 1": finding}, "not_evaluable": {}, "names": names, **more}
 
 
@@ -88,6 +89,7 @@ def test_values_of_the_same_site_and_unit_are_paired(made: Bench) -> None:
     assert (width.name, width.unit) == ("Width", "mm")
     assert (width.first, width.second, width.jobs, width.sites) == ([1.0, 2.0], [1.5, 2.1], [0, 1], ["Site 1"] * 2)
     assert comparison.grades["DCM:3"].second == ["DCM:A", "DCM:B"]
+    assert comparison.names["DCM:B"] == "severe"
     assert comparison.grades["finding"].first == ["SCT:1", "SCT:1"]
     assert comparison.limits()["DCM:2 mm"].bias == pytest.approx(0.3)
     assert comparison.kappas()["DCM:3"].agreed == 0.5
@@ -102,10 +104,25 @@ def test_disagreements_come_first_by_state_then_grade_then_size(made: Bench) -> 
     assert said == [
         ("state", "unsuitable: too few slices", "done"),
         ("Site 1: Grade", "mild", "severe"),
-        ("Site 1", "found", "DCM:9"),
+        ("Site 1", "found", "too dark"),
         ("Site 1: Width", "1 mm", "1.5 mm"),
     ]
     assert comparison.disagreements[0].first_job == pairs[1].first.id
+
+
+def test_a_small_difference_of_a_measurement_is_no_disagreement(made: Bench) -> None:
+    pairs = pairs_of(made, ("done", "done"), ("done", "done"))
+    near, far = (told(10.0, "DCM:A"), told(10.4, "DCM:A")), (told(10.0, "DCM:A"), told(9.4, "DCM:A"))
+    assert compare(pairs, near, near).disagreements == ()
+    assert [one.second for one in compare(pairs, near, far).disagreements] == ["9.4 mm"]
+
+
+def test_two_models_are_not_compared_by_what_each_has_a_scale_of_its_own_for(made: Bench) -> None:
+    pairs = pairs_of(made, ("done", "done"))
+    summaries = {pairs[0].first.id: told(1.0, "DCM:A"), pairs[0].second.id: told(9.0, "DCM:A")}
+    assert set(compared(pairs, summaries, {"DCM:2"}).measurements) == {"DCM:2 mm"}  # the same model
+    pairs[0].second.weights = "ab" * 32
+    assert compared(pairs, summaries, {"DCM:2"}).measurements == {}
 
 
 def test_two_that_say_the_same_do_not_disagree(made: Bench) -> None:

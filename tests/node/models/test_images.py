@@ -77,6 +77,7 @@ def test_a_derived_volume_is_told_by_its_difference_and_where_that_is_largest(re
     changed = replace(result, derived=(replace(derived, volume=derived.volume.with_array(other)),))
     (found,) = volumes(result, changed)
     assert found.value == pytest.approx((4.0 / len(array)) ** 0.5)
+    assert found.label == (derived.label or "derived volume")
     assert found.difference is not None
     np.testing.assert_allclose(found.difference, 2.0, atol=1e-3)
     short = replace(result, derived=(replace(derived, volume=derived.volume.with_array(other[1:])),))

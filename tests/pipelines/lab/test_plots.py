@@ -45,6 +45,8 @@ def test_differences_are_drawn_against_means_with_bias_and_limits() -> None:
     assert np.allclose(points, [(10.5, 1), (21, 2), (31.5, 3)])
     assert legend(figure) == ["within 5 units", "bias +2", "limits +0.04 to +3.96"]
     assert axes.get_xlabel() == "mean of measured and reference, units"
+    named = plots.bland_altman([11, 22], [10, 20], labels=("candidate", "knee")).axes[0]
+    assert (named.get_xlabel(), named.get_ylabel()) == ("mean of candidate and knee", "candidate - knee")
 
 
 def test_the_limits_of_a_single_case_are_unknown_and_not_drawn() -> None:
@@ -82,6 +84,14 @@ def test_a_confusion_matrix_has_the_reference_down_and_colours_shares_of_it() ->
     }
     assert [label.get_text() for label in first.get_yticklabels()] == ["healthy", "mild", "severe"]
     assert [axes.get_title() for axes in figure.axes] == ["MCP", "wrist"]
+
+
+def test_long_names_of_classes_stand_aslant_below_a_confusion_matrix() -> None:
+    names = (["HC", "PsA"], ["HC", "psoriatic arthritis"])
+    short, long = (plots.confusion({"all": np.eye(2, dtype=int)}, of) for of in names)
+    turned = [[label.get_rotation() for label in figure.axes[0].get_xticklabels()] for figure in (short, long)]
+    assert turned == [[0, 0], [40, 40]]
+    assert long.get_size_inches()[0] > short.get_size_inches()[0]
 
 
 def test_five_groups_get_a_table_each_and_no_empty_one() -> None:
