@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import structlog
 import node.network.requestor  # noqa: F401  mends pynetdicom, for the peers of the tests too
 from node import log
 from tests.browser import open_browser
+from tests.command_line import Condyle, Ended
 from tests.dicom_sr.example_digests import written_in
 from tests.needs import missing
 from tests.orthanc import Archive, OrthancMissing
@@ -46,6 +48,35 @@ def logging_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, least in levels.items():
         logging.getLogger(name).setLevel(least)
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def condyle(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Condyle:
+    """Calls the command's entry point in this process, where what it imports is there already."""
+    from node.__main__ import main
+
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["condyle", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ended(int(ended.value.code or 0), *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def trial_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The trial pipelines are among the installed ones, here and in processes that this one starts."""
+    from pipelines import registry
+    from tests.node.run.trial import install_trial
+
+    monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry._entry_points.cache_clear()
+    yield
+    registry._entry_points.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,11 @@ import pytest
 from PIL import Image
 
 from dicom_sr.words import escaped
-from node.__main__ import main
+from node.commands import run as command
 from node.demo import samples
+from node.local.apart import run_here
 from pipelines.hand_foot_scoring.simulation.sample import film_of, stored
+from tests.command_line import Condyle
 from tests.needs import missing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +25,7 @@ COMMANDS = [
     (name, line) for name, text in PAGES.items() for line in re.findall(r"^    condyle (run .+)$", text, re.MULTILINE)
 ]
 PROGRAMS = [(name, block) for name, text in PAGES.items() for block in re.findall(r"(?ms)^```python\n(.*?)^```", text)]
+SLICES = 8  # of the knee, in place of 24: done sooner
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     (folder / "study").mkdir()
     samples.write_knee(folder / "study")
+    for path in sorted((folder / "study").iterdir())[SLICES:]:
+        path.unlink()
     (folder / "record.json").write_text(json.dumps(samples.knee_record()), encoding="utf-8")
     film = stored(film_of("hand", "L", 41, severity=0.6, shape=samples.HAND_SHAPE)).astype(float)
     grey = (film - film.min()) / np.ptp(film) * 255
@@ -50,16 +54,16 @@ def test_each_command_of_the_pages_ends_well(
     files: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    condyle: Condyle,
 ) -> None:
+    if page != "README.md":  # its command shows that a process of its own does the same
+        monkeypatch.setattr(command, "run_apart", run_here)
     for path in files.iterdir():
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["condyle", *shlex.split(line)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    told, complaints = capfd.readouterr()
-    assert (ended.value.code or 0, complaints) == (0, ""), told
+    ended = condyle(*shlex.split(line))
+    told = ended.stdout
+    assert (ended.returncode, ended.stderr) == (0, ""), told
     (out,) = re.findall(r"--out (\S+)", line)
     (path,) = (tmp_path / out).glob("*/summary.json")
     summary = json.loads(path.read_text())

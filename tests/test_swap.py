@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +17,8 @@ from sqlalchemy import select
 from node.commands.operator import operator
 from node.database.tables import MODEL_CHANGED, AuditRow, JobRow, OutboxRow
 from pipelines.bundle import bundle_digest
-from tests.node.run.trial import install_trial, mr_instances
+from tests.command_line import Condyle
+from tests.node.run.trial import mr_instances
 from tests.node.run.trial_pipelines import NOWHERE, trial_bundle
 from tests.running import RunningNode
 from tests.waiting import until
@@ -28,13 +27,12 @@ EVERY_S = 1.0  # a study comes
 AFTER = 3  # studies that the new version is seen to be decided for
 
 
-def condyle(node: RunningNode, *arguments: object) -> str:
-    ended = subprocess.run(
-        [sys.executable, "-m", "node", *map(str, arguments), "--config", str(node.config)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+pytestmark = pytest.mark.usefixtures("trial_installed")
+
+
+def done(condyle: Condyle, node: RunningNode, *arguments: object) -> str:
+    """What a command prints that ends well."""
+    ended = condyle(*arguments, "--config", node.config)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     return ended.stdout
 
@@ -49,9 +47,8 @@ def results(node: RunningNode) -> dict[str, str]:
 
 
 def test_studies_that_arrive_while_a_model_is_swapped_are_all_done_by_the_version_they_were_decided_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, condyle: Condyle
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
     first, second = trial_bundle(tmp_path / "first", 1), trial_bundle(tmp_path / "second", 2)
     old, new = (bundle_digest({"number.txt": folder / "number.txt"}) for folder in (first, second))
     settings = {"journal": str(NOWHERE), "bundle": str(first)}  # in the box it can write nowhere
@@ -72,7 +69,7 @@ def test_studies_that_arrive_while_a_model_is_swapped_are_all_done_by_the_versio
         sender.start()
         try:
             until(node.jobs, "a study was decided about")
-            said = condyle(node, "model", "use", "trial", second)
+            said = done(condyle, node, "model", "use", "trial", second)
             until(lambda: sum(decided(job, old) == new for job in node.jobs()) >= AFTER, "the new version is taken")
         finally:
             enough.set()
@@ -104,10 +101,7 @@ def named_in_reports(node: RunningNode, *digests: str) -> Iterator[str]:
             yield from (digest for digest in digests if f"weights sha256:{digest}".encode() in content)
 
 
-def test_jobs_that_wait_keep_the_version_they_were_decided_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
+def test_jobs_that_wait_keep_the_version_they_were_decided_with(tmp_path: Path, condyle: Condyle) -> None:
     first, second = trial_bundle(tmp_path / "first", 1), trial_bundle(tmp_path / "second", 2)
     hold = tmp_path / "hold"
     hold.touch()
@@ -131,12 +125,12 @@ def test_jobs_that_wait_keep_the_version_they_were_decided_with(
         for _ in range(3):
             node.send(mr_instances(1))
         until(lambda: len(node.jobs()) == 4, "three jobs wait")
-        condyle(node, "model", "use", "quick", second)
+        done(condyle, node, "model", "use", "quick", second)
         shutil.rmtree(second)
         for _ in range(2):
             node.send(mr_instances(1))
         until(lambda: len(node.jobs()) == 6, "five jobs wait")
-        condyle(node, "model", "back", "quick")
+        done(condyle, node, "model", "back", "quick")
         node.send(mr_instances(1))
         until(lambda: len(node.jobs()) == 7, "six jobs wait")
         hold.unlink()
@@ -147,8 +141,7 @@ def test_jobs_that_wait_keep_the_version_they_were_decided_with(
         assert numbers == [1.0, 1.0, 1.0, 2.0, 2.0, 1.0]
 
 
-def test_a_stored_study_is_done_again_by_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", install_trial(tmp_path / "site"))
+def test_a_stored_study_is_done_again_by_another_version(tmp_path: Path, condyle: Condyle) -> None:
     bundles = [trial_bundle(tmp_path / str(number), number) for number in (1, 2, 3)]
     weights = [bundle_digest({"number.txt": folder / "number.txt"}) for folder in bundles]
     settings = {"journal": str(NOWHERE), "bundle": str(bundles[0])}
@@ -159,15 +152,16 @@ def test_a_stored_study_is_done_again_by_another_version(tmp_path: Path, monkeyp
         study = images[0].StudyInstanceUID
         node.send(images)
         (first,) = node.ended_jobs(1)
-        condyle(node, "model", "use", "trial", bundles[1])
-        assert "1 job is queued" in condyle(node, "reroute", study)
+        done(condyle, node, "model", "use", "trial", bundles[1])
+        assert "1 job is queued" in done(condyle, node, "reroute", study)
         _, second = node.ended_jobs(2)
-        condyle(node, "jobs", "start", "trial_bundle", study, "--bundle", bundles[2])
+        done(condyle, node, "jobs", "start", "trial_bundle", study, "--bundle", bundles[2])
         _, _, third = node.ended_jobs(3)
         assert [job.weights for job in (first, second, third)] == weights
         assert [job.state for job in (first, second, third)] == ["done"] * 3
         assert (second.predecessor, third.route) == (first.id, "by hand")
-        assert "version " + weights[1][:12] in condyle(node, "model", "use", "trial", weights[1][:12])  # still in force
+        still = done(condyle, node, "model", "use", "trial", weights[1][:12])
+        assert "version " + weights[1][:12] in still
         named = {
             digest: dcmread(path)
             for path in (node.folder / "out").rglob("*.dcm")

@@ -120,6 +120,13 @@ def run_apart(task: Task, jobs: Sequence[LocalJob], pipeline: LocalPipeline) -> 
             _end(process)
 
 
+def run_here(task: Task, jobs: Sequence[LocalJob], pipeline: LocalPipeline) -> Iterator[Summary]:
+    """The same in this process, which ends with a job that ends its process."""
+    for result in pipeline.run(jobs, task.record):
+        folder = result.save(task.out, nifti=task.nifti, preview=False, overwrite=task.overwrite)
+        yield read_summary(folder) or result.summary
+
+
 def _save_failed(task: Task, job: LocalJob, pipeline: LocalPipeline, process: BaseProcess) -> Summary:
     process.join(END_S)
     code = process.exitcode or 0
@@ -156,6 +163,5 @@ def _work(task: Task, connection: Connection) -> None:
 
 def _do(task: Task, connection: Connection) -> None:
     pipeline = LocalPipeline(task.pipeline, task.device, **task.settings)
-    for result in pipeline.run([files.job() for files in task.jobs], task.record):
-        folder = result.save(task.out, nifti=task.nifti, preview=False, overwrite=task.overwrite)
-        connection.send(read_summary(folder) or result.summary)
+    for summary in run_here(task, [files.job() for files in task.jobs], pipeline):
+        connection.send(summary)

@@ -8,8 +8,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,13 +20,14 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from dicom_sr.words import escaped
-from node.__main__ import app, main
+from node.__main__ import app
 from node.config.route_settings import read_with_settings
 from node.database.job_states import record
 from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from node.demo import samples
 from node.demo.orthanc_process import free_port
+from tests.command_line import Condyle
 from tests.factories import as_written, knee_study
 from tests.fhir_peer import FhirPeer, serving
 from tests.orthanc import Archive
@@ -37,32 +36,6 @@ from tests.waiting import until
 
 COMMANDS = ["serve", "check", "route", "jobs", "send", "import", "example-results", "train", "evaluate", "risk"]
 COMMANDS += ["conformance", "run", "version", "model", "compare"]
-
-
-@dataclass
-class Ended:
-    """How a command ended; the names are those of `subprocess.CompletedProcess`."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Condyle = Callable[..., Ended]
-
-
-@pytest.fixture
-def condyle(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Condyle:
-    """Calls the command's entry point in this process, where what it imports is there already."""
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["condyle", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Ended(int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 def process(*arguments: object) -> subprocess.CompletedProcess[str]:

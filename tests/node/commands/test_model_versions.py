@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from node.commands.model_versions import back, forget, list_versions, use
 from node.database.job_states import record
 from node.database.tables import AuditRow, JobRow, ModelVersionRow
 from node.models import store
-from pipelines import registry
+from node.models.versions import Versions
 from pipelines.bundle import bundle_digest
-from tests.node.run.trial import ROOT, Bench, bench, install_trial, mr_instances
+from tests.node.models.kept_bundles import kept, put
+from tests.node.run.trial import Bench, bench, mr_instances
 from tests.node.run.trial_pipelines import NOWHERE, trial_bundle
 
 ROUTES = {"knee": "trial_bundle", "plain": "trial"}
@@ -26,11 +26,8 @@ Say = Callable[[], str]
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def made(tmp_path: Path, trial_installed: None) -> Iterator[Bench]:
     """A node that is not running, with a route whose weights can be chosen and one without."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([install_trial(tmp_path / "site"), str(ROOT)]))
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry._entry_points.cache_clear()
     settings = {"journal": str(NOWHERE)}
     routes = {
         name: {"when": {"Modality": "MR"}, "pipeline": pipeline, "settings": settings, "destinations": []}
@@ -39,7 +36,6 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"node": {"data": "data"}, "routes": routes}))
     with bench(tmp_path, routes=routes, destinations={}) as found:
         yield found
-    registry._entry_points.cache_clear()
 
 
 @pytest.fixture
@@ -67,6 +63,16 @@ def rows(made: Bench) -> list[tuple[str, str]]:
     with Session(made.database) as session:
         found = session.scalars(select(ModelVersionRow).order_by(ModelVersionRow.id)).all()
         return [(row.route, row.weights) for row in found]
+
+
+def in_force_before_and_now(made: Bench) -> tuple[str, str]:
+    """Two bundles are put in force for the route, one after the other; their digests."""
+    versions = Versions(made.database, made.data)
+    bundles = [kept(made, number) for number in (1, 2)]
+    for bundle in bundles:
+        put(versions, bundle)
+    one, two = (str(bundle.digest) for bundle in bundles)
+    return one, two
 
 
 def test_a_bundle_is_tried_put_in_force_and_listed_and_the_folder_may_go(made: Bench, config: Path, said: Say) -> None:
@@ -136,34 +142,31 @@ def test_back_leads_to_the_version_before_and_then_to_what_is_configured(made: B
 
 
 def test_back_to_a_version_whose_files_were_changed_is_refused(made: Bench, config: Path, said: Say) -> None:
-    one, two = trial_bundle(made.folder / "one", 1), trial_bundle(made.folder / "two", 2)
-    assert [use("knee", str(one), config), use("knee", str(two), config)] == [OK, OK]
-    path = store.folder_of(made.data, digest(one)) / "number.txt"
+    one, two = in_force_before_and_now(made)
+    path = store.folder_of(made.data, one) / "number.txt"
     path.chmod(0o600)
     path.write_text("3")
     assert back("knee", config) == NOT_RIGHT
     assert "its files were changed" in said()
-    assert rows(made)[-1] == ("knee", digest(two))
+    assert rows(made)[-1] == ("knee", two)
 
 
 def test_a_version_is_forgotten_only_when_nothing_needs_it(made: Bench, config: Path, said: Say) -> None:
-    one, two = trial_bundle(made.folder / "one", 1), trial_bundle(made.folder / "two", 2)
-    assert [use("knee", str(one), config), use("knee", str(two), config)] == [OK, OK]
+    one, two = in_force_before_and_now(made)
     instances = mr_instances(1)
     made.store(instances)
-    job = made.job(instances, route="knee", bundle=store.stored_name(digest(two)))
+    job = made.job(instances, route="knee", bundle=store.stored_name(two))
     with Session(made.database) as session, session.begin():
         record(session, job)
-    said()
     for version in (one, two):
-        assert forget(digest(version)[:12], config) == NOT_RIGHT
+        assert forget(version[:12], config) == NOT_RIGHT
         assert "in force, or condyle model back leads to it, of: knee" in said()
     assert back("knee", config) == OK
-    assert forget(digest(two)[:12], config) == NOT_RIGHT
+    assert forget(two[:12], config) == NOT_RIGHT
     assert f"needed by jobs that have not ended, such as {job.id[:12]}" in said()
     with Session(made.database) as session, session.begin():
         session.get_one(JobRow, job.id).state = "done"
-    assert forget(digest(two)[:12], config) == OK
-    assert store.digests(made.data) == [digest(one)]
+    assert forget(two[:12], config) == OK
+    assert store.digests(made.data) == [one]
     assert list_versions("knee", config) == OK
-    assert f"{digest(two)[:12]} deleted" in said()
+    assert f"{two[:12]} deleted" in said()

@@ -18,9 +18,10 @@ from rich.console import Console
 
 from dicom_sr import phantoms
 from dicom_sr.words import escaped
-from node.__main__ import main
 from node.commands import run as command
+from node.local.apart import run_here
 from pipelines import registry
+from tests.command_line import Condyle
 from tests.factories import knee_study
 from tests.node.local import odd_pipelines
 from tests.node.local.odd_pipelines import PRINTED
@@ -32,23 +33,28 @@ TRICUBIC = ("--settings", "method=tricubic", "--settings", "spacing=2.0")
 
 
 @pytest.fixture
-def run(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+def run_in_processes(
+    condyle: Condyle, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Run]:
-    """Calls `condyle run` in this process: exit code, standard output and standard error."""
+    """Calls `condyle run`: exit code, standard output and standard error. Its jobs are in processes of their own."""
     odd_pipelines.declare(site := tmp_path_factory.mktemp("site"))
     monkeypatch.syspath_prepend(str(site))  # a process that this one starts has the same path
     registry._entry_points.cache_clear()
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["condyle", "run", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), *capfd.readouterr()
+        ended = condyle("run", *arguments)
+        return ended.returncode, ended.stdout, ended.stderr
 
     yield call
     registry._entry_points.cache_clear()
+
+
+@pytest.fixture
+def run(run_in_processes: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The same, with the jobs in this process, where everything is imported already."""
+    monkeypatch.setattr(command, "run_apart", run_here)
+    return run_in_processes
 
 
 def summaries(out: Path) -> list[dict[str, object]]:
@@ -69,6 +75,7 @@ def test_a_study_becomes_a_folder_of_objects_pictures_and_numbers(tmp_path: Path
     assert "done" in told
     assert f"1 of 1 job done; results in {out}" in told
     (summary,) = summaries(out)
+    assert str(summary["folder"]) in told
     assert summary["sop_instance_uids"] == [instance.sop_instance_uid for instance in study.instances]
     settings: Any = summary["settings"]
     assert (summary["state"], settings["method"], settings["spacing"]) == ("done", "tricubic", 2.0)
@@ -91,10 +98,10 @@ def test_a_study_becomes_a_folder_of_objects_pictures_and_numbers(tmp_path: Path
     assert (out / "index.html").exists()
 
 
-def test_json_is_a_list_of_the_summaries_and_nothing_else_is_printed(tmp_path: Path, run: Run) -> None:
+def test_json_is_a_list_of_the_summaries_and_nothing_else_is_printed(tmp_path: Path, run_in_processes: Run) -> None:
     for name in ("1", "2"):
         knee_study(tmp_path / "in" / name, person=phantoms.Person(f"SIM-{name}"))
-    code, told, complaints = run(
+    code, told, complaints = run_in_processes(
         "odd", tmp_path / "in", "--out", tmp_path / "out", "--json", "--settings", "behaviour=print"
     )
     assert code == 0
@@ -186,6 +193,8 @@ def test_results_in_a_folder_of_the_images_are_not_read_the_next_time(tmp_path: 
         (["odd", "IN", "--out", "OUT", "--settings", "threshhold=3"], "did you mean 'threshold'"),
         (["odd", "IN", "--out", "OUT", "--settings", "threshold=[3"], "cannot be read as a value of config.yaml"),
         (["odd", "IN", "--out", "OUT", "--settings", "behaviour=sing"], "--settings behaviour: should be"),
+        (["knee_super_resolution", "IN", "--out", "OUT", "--settings", "bundle=none"], "cannot be used: /"),
+        (["hand_foot_scoring", "IN", "--out", "OUT", "--settings", "bundle=none"], "--settings bundle: /"),
         (["odd", "IN", "--out", "OUT", "--device", "cuda:99"], "--device: cuda:99: is not on this machine"),
         (["odd", "IN", "--out", "OUT", "--device", "gpu"], "--device: 'gpu': should be auto, cpu, cuda or cuda:N"),
         (["odd", "IN", "--out", "OUT", "--as", "MR"], "'MR' is not one of 'DX'"),
@@ -194,7 +203,7 @@ def test_results_in_a_folder_of_the_images_are_not_read_the_next_time(tmp_path: 
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_usage_is_exit_code_2_and_told_in_words(
-    tmp_path: Path, run: Run, arguments: list[str], told: str
+    tmp_path: Path, run_in_processes: Run, arguments: list[str], told: str
 ) -> None:
     knee_study(tmp_path / "in")
     (tmp_path / "file").write_text("a file")
@@ -204,7 +213,7 @@ def test_wrong_usage_is_exit_code_2_and_told_in_words(
         for text in arguments
         for rest in [text.split("/")[1:]]
     ]
-    code, printed, complaints = run(*given)
+    code, printed, complaints = run_in_processes(*given)
     assert (code, printed) == (2, "")
     assert told in " ".join(complaints.replace("│", " ").split())
     assert "Traceback" not in complaints
@@ -287,11 +296,11 @@ def test_a_run_needs_neither_database_nor_job_engine_nor_the_libraries_of_a_node
     assert ended.stdout == "STATE done\nHEAVY []\n", ended.stderr
 
 
-def test_a_pipeline_that_ends_its_process_costs_one_job(tmp_path: Path, run: Run) -> None:
+def test_a_pipeline_that_ends_its_process_costs_one_job(tmp_path: Path, run_in_processes: Run) -> None:
     header = phantoms.study_header(phantoms.Person(), "three", "THREE")
     for number, slices in ((1, 12), (2, 6), (3, 12)):
         phantoms.write_knee_mr(tmp_path / "in" / str(number), header, (slices, 24, 20), number=number)
-    code, told, _ = run("odd", tmp_path / "in", "--out", tmp_path / "out", "--settings", "behaviour=die")
+    code, told, _ = run_in_processes("odd", tmp_path / "in", "--out", tmp_path / "out", "--settings", "behaviour=die")
     assert code == 1
     assert "2 of 3 jobs done" in told
     states = {len(one["sop_instance_uids"]): (one["state"], one["reason"]) for one in summaries(tmp_path / "out")}  # type: ignore[arg-type]
@@ -299,14 +308,16 @@ def test_a_pipeline_that_ends_its_process_costs_one_job(tmp_path: Path, run: Run
 
 
 def test_what_is_broken_off_leaves_the_results_that_were_whole_and_nothing_temporary(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run_in_processes: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     header = phantoms.study_header(phantoms.Person(), "two", "TWO")
     for number, slices in ((1, 12), (2, 6)):
         phantoms.write_knee_mr(tmp_path / "in" / str(number), header, (slices, 24, 20), number=number)
-    code, _, complaints = run("odd", tmp_path / "in", "--out", tmp_path / "out", "--settings", "behaviour=stop")
+    code, _, complaints = run_in_processes(
+        "odd", tmp_path / "in", "--out", tmp_path / "out", "--settings", "behaviour=stop"
+    )
     assert code not in (0, 2)
     assert "Traceback" not in complaints
     (summary,) = summaries(tmp_path / "out")

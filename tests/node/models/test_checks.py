@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from node.config import Configuration
 from node.config.check_result import CheckResult
 from node.models import store
 from node.models.checks import versions as check
-from node.models.versions import Bundle, Versions
-from pipelines import registry
-from pipelines.bundle import bundle_digest
-from tests.node.run.trial import Bench, bench, install_trial
-from tests.node.run.trial_pipelines import trial_bundle
-
-NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    install_trial(tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry._entry_points.cache_clear()
-    with bench(tmp_path) as found:
-        yield found
-    registry._entry_points.cache_clear()
+from node.models.versions import Versions
+from tests.node.models.kept_bundles import kept, put
+from tests.node.run.trial import Bench
 
 
 def configured(made: Bench, pipeline: str = "trial_bundle", **settings: object) -> Configuration:
     settings = {"journal": str(made.journal), **settings}
     route = {"when": {}, "pipeline": pipeline, "settings": settings, "destinations": []}
     return Configuration.model_validate({"node": {"data": made.data}, "routes": {"knee": route}})
-
-
-def in_force(made: Bench) -> Bundle:
-    folder = trial_bundle(made.folder / "bundle", 1)
-    weights = bundle_digest({"number.txt": folder / "number.txt"})
-    bundle = Bundle(store.add(made.data, folder), weights, "trained on nothing", str(folder))
-    Versions(made.database, made.data).use("knee", "trial_bundle", bundle, "erika", NOW)
-    return bundle
 
 
 def only(results: Iterator[CheckResult]) -> CheckResult:
@@ -56,30 +31,29 @@ def test_without_a_version_or_a_database_there_is_nothing_to_say(made: Bench, tm
     assert not list(check(Configuration.model_validate({"node": {"data": tmp_path / "nowhere"}})))
 
 
-def test_a_version_in_force_is_named_with_since_when_and_by_whom(made: Bench) -> None:
-    bundle = in_force(made)
+def test_a_version_in_force_is_named_with_since_when_and_by_whom(made: Bench, versions: Versions) -> None:
+    put(versions, bundle := kept(made, 1))
     found = only(check(configured(made)))
     assert found.state == "good"
     assert found.sentence.startswith(f"version {bundle.weights[:12]} is in force since 30 Nov 2026")
-    assert found.sentence.endswith("by erika; trained on nothing")
+    assert found.sentence.endswith("by erika; trained on 1")
 
 
-def test_a_configured_bundle_that_is_not_used_is_doubtful(made: Bench) -> None:
-    in_force(made)
+def test_a_configured_bundle_that_is_not_used_is_doubtful(made: Bench, versions: Versions) -> None:
+    put(versions, kept(made, 1))
     found = only(check(configured(made, bundle="/etc/own")))
     assert (found.state, "the configured bundle is not used" in found.sentence) == ("doubtful", True)
 
 
-def test_a_version_of_a_pipeline_that_the_route_no_longer_runs_is_doubtful(made: Bench) -> None:
-    in_force(made)
+def test_a_version_of_a_pipeline_that_the_route_no_longer_runs_is_doubtful(made: Bench, versions: Versions) -> None:
+    put(versions, kept(made, 1))
     found = only(check(configured(made, "trial")))
     assert (found.state, "what is configured is run" in found.sentence) == ("doubtful", True)
 
 
-def test_a_version_that_was_changed_keeps_the_node_from_starting(made: Bench) -> None:
-    bundle = in_force(made)
-    assert bundle.digest is not None
-    path = store.folder_of(made.data, bundle.digest) / "number.txt"
+def test_a_version_that_was_changed_keeps_the_node_from_starting(made: Bench, versions: Versions) -> None:
+    put(versions, bundle := kept(made, 1))
+    path = store.folder_of(made.data, str(bundle.digest)) / "number.txt"
     path.chmod(0o600)
     path.write_text("2")
     found = only(check(configured(made)))

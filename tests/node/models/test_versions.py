@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.config import Route
 from node.database.tables import AuditRow
-from node.models import store
-from node.models.versions import Bundle, NoVersion, Versions, placed, takes_bundles
-from pipelines import registry
-from pipelines.bundle import bundle_digest
-from tests.node.run.trial import Bench, bench, install_trial
-from tests.node.run.trial_pipelines import trial_bundle
-
-NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    install_trial(tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry._entry_points.cache_clear()
-    with bench(tmp_path) as found:
-        yield found
-    registry._entry_points.cache_clear()
-
-
-@pytest.fixture
-def versions(made: Bench) -> Versions:
-    return Versions(made.database, made.data)
+from node.models.versions import NoVersion, Versions, placed, takes_bundles
+from tests.node.models.kept_bundles import NOW, kept, put
+from tests.node.run.trial import Bench
 
 
 def route(made: Bench, **settings: object) -> Route:
     settings = {"journal": str(made.journal), **settings}
     return Route(when={}, pipeline="trial_bundle", settings=settings, destinations=())
-
-
-def kept(made: Bench, number: int) -> Bundle:
-    """A bundle in the store."""
-    folder = trial_bundle(made.folder / f"bundle-{number}", number)
-    weights = bundle_digest({"number.txt": folder / "number.txt"})
-    return Bundle(store.add(made.data, folder), weights, f"trained on {number}", str(folder))
-
-
-def put(versions: Versions, bundle: Bundle, name: str = "knee") -> None:
-    versions.use(name, "trial_bundle", bundle, "erika", NOW)
 
 
 def in_force(versions: Versions, name: str = "knee") -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,19 +9,10 @@ import pytest
 from node.run.messages import Failed, Tried, Try
 from node.run.warm import Warm
 from node.run.worker import answer
-from pipelines import registry
 from pipelines.bundle import bundle_digest
-from tests.node.run.trial import install_trial
 from tests.node.run.trial_pipelines import NOWHERE, trial_bundle
 
-
-@pytest.fixture(autouse=True)
-def _trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    install_trial(tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry._entry_points.cache_clear()
-    yield
-    registry._entry_points.cache_clear()
+pytestmark = pytest.mark.usefixtures("trial_installed")
 
 
 def tried(folder: Path, pipeline: str = "trial_bundle", **settings: object) -> object:

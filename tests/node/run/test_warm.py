@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from node.run.warm import KEEP_WARM, Warm
-from pipelines import registry
-from tests.node.run.trial import install_trial
 
-
-@pytest.fixture(autouse=True)
-def _trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    install_trial(tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry._entry_points.cache_clear()
-    yield
-    registry._entry_points.cache_clear()
+pytestmark = pytest.mark.usefixtures("trial_installed")
 
 
 def test_pipelines_stay_warm_and_the_one_not_used_for_longest_goes(tmp_path: Path) -> None:

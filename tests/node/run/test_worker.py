@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +14,8 @@ from node.run.messages import Check, Checked, Encode, Encoded, Failed, Infer, In
 from node.run.notes import ObjectsNote, StudyNote
 from node.run.warm import Warm
 from node.run.worker import answer, without_identity
-from pipelines import registry
 from tests.factories import as_written
-from tests.node.run.trial import CREATED, install_trial, mr_instances
+from tests.node.run.trial import CREATED, mr_instances
 
 A = TypeVar("A", Check, Infer)
 
@@ -68,12 +66,8 @@ BROKE = "the pipeline broke while it ran; the log says where"
 
 
 @pytest.fixture
-def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bed]:
-    install_trial(tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry._entry_points.cache_clear()
-    yield Bed(tmp_path)
-    registry._entry_points.cache_clear()
+def bed(tmp_path: Path, trial_installed: None) -> Bed:
+    return Bed(tmp_path)
 
 
 def inferred(bed: Bed) -> Inferred:
