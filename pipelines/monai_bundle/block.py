@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines.monai_bundle.folder import BundleFolder
 from pipelines.monai_bundle.running import keys_and_channels
+from pipelines.monai_bundle.settings import LONGEST_NAME
 
 FILL_IN = "# fill in"
 
@@ -112,4 +113,5 @@ def _output(folder: BundleFolder, kind: str) -> list[str]:
 
 def _entries(named: dict[int, str], what: str) -> list[str]:
     hint = f'{FILL_IN}: type: [SCT, "code", meaning], {what}; side: R, L, B or U'
-    return [f"        {_text(name)}: {{value: {value}}}  {hint}" for value, name in named.items()]
+    names = {value: " ".join(name.split())[:LONGEST_NAME] or f"value {value}" for value, name in named.items()}
+    return [f"        {_text(name)}: {{value: {value}}}  {hint}" for value, name in names.items()]

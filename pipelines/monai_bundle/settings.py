@@ -14,6 +14,7 @@ from dicom_sr.read.conditions import WrongCondition
 from pipelines.monai_bundle.conditions import conditions
 
 PREFIX = "bundle:"  # of a route's pipeline
+LONGEST_NAME = 64  # characters of a segment's label and of the meaning of a code (PS3.5, LO)
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
@@ -44,13 +45,19 @@ def _digest(text: str) -> str:
 def _some(named: dict[str, Any]) -> dict[str, Any]:
     if not named:
         raise ValueError("is empty; should have at least one entry")
-    return named
+    return {_line(name): one for name, one in named.items()}
 
 
 def _several(named: dict[str, Any]) -> dict[str, Any]:
     if len(named) < 2:
         raise ValueError("should have at least two entries")
-    return named
+    return _some(named)
+
+
+def _line(text: str) -> str:
+    if not (0 < len(text) <= LONGEST_NAME and text.isprintable() and text.strip()):
+        raise ValueError(f"{text!r}: a name should have 1 to {LONGEST_NAME} characters, on one line")
+    return text
 
 
 def _held(clauses: object) -> object:
@@ -117,7 +124,7 @@ class Number(Part):
     """One number: a measurement in the report."""
 
     kind: Literal["number"]
-    name: str = Field(min_length=1, max_length=64)
+    name: Annotated[str, AfterValidator(_line)]
     type: CodeTriple | None = None  # the measurement; None: a private code with its name as meaning
     unit: str = Field(default="1", min_length=1, max_length=16)  # UCUM
     unit_meaning: str = Field(default="", max_length=64)  # in words; empty: as the unit

@@ -55,6 +55,15 @@ def test_segments_and_inputs_are_those_that_the_metadata_name(tmp_path: Path) ->
     assert found.inputs["T1"]["Modality"] == "MR"
 
 
+def test_names_of_the_metadata_are_made_fit_for_the_entry(tmp_path: Path) -> None:
+    made = threshold_bundle(tmp_path)
+    outputs = {"type": "image", "channel_def": {"1": "upper\n lobe: 'a'", "2": "long " * 20, "3": " "}}
+    folder = BundleFolder(write(made, BundleFolder(made).values, metadata("Lung", outputs)))
+    found = MonaiBundleSettings(**yaml.safe_load(block(folder, "lung", made))["bundles"]["lung"])
+    long = ("long " * 13)[:64]
+    assert [(name, one.value) for name, one in found.named()] == [("upper lobe: 'a'", 1), (long, 2), ("value 3", 3)]
+
+
 def test_a_bundle_that_is_not_understood_is_one_of_trust_code(tmp_path: Path) -> None:
     folder = BundleFolder(threshold_bundle(tmp_path, inferer={"_target_": "scripts.mine.Inferer"}))
     assert "trust: code" in block(folder, "mine", tmp_path)

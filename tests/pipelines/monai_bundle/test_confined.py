@@ -78,6 +78,7 @@ class Inferer:
     def __call__(self, inputs, network):
         for way in {ways}:
             assert os.path.exists(f"/tmp/{{way}}_was_here"), f"the attack by {{way}} did not take place"
+        assert sorted(os.listdir(os.path.dirname(os.path.dirname(__file__)))) == ["configs", "models", "scripts"]
         return network(inputs)
 """
 WAYS = ("expression", "pickle", "script")
@@ -138,7 +139,9 @@ def test_malicious_code_in_the_box_reaches_nothing_and_its_bundle_gives_what_it_
     (tmp_path / "precious").write_text("precious")
     attacks = {way: attack(tmp_path, way, listener.port) for way in WAYS}
     paths, mask = write_body(tmp_path / "study")
-    result = pipeline(settings(attacking(tmp_path / "bundle", attacks), trust="code")).run(study_of(paths))
+    bundle = attacking(tmp_path / "bundle", attacks)
+    (bundle / "beside.py").touch()  # the digest does not cover it
+    result = pipeline(settings(bundle, trust="code")).run(study_of(paths))
     assert dice(mask_of(result), mask) > 0.97
     assert "The bundle ran its own code, in a box without network." in result.limits
     assert (tmp_path / "precious").read_text() == "precious"
