@@ -12,7 +12,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import EnhancedMRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, UltrasoundMultiFrameImageStorage
 
 from dicom_sr import codes, phantoms
 from dicom_sr.findings import (
@@ -96,6 +96,25 @@ def ultrasound_study(folder: Path) -> Study:
     """One colour ultrasound image with a calibrated region."""
     header = phantoms.study_header(phantoms.Person("SIM-US"), "factory us", "SIMULATED ULTRASOUND")
     (study,) = read_studies([phantoms.write_ultrasound(folder, header, phantoms.joint_ultrasound(120, 160))])
+    return study
+
+
+def cine_study(folder: Path, shape: tuple[int, int, int] = (5, 7, 9)) -> Study:
+    """A grey ultrasound cine (frames, rows, columns) whose frames have no place in space."""
+    frames, rows, columns = shape
+    ds = Dataset()
+    ds.update(phantoms.study_header(phantoms.Person("SIM-CINE"), "factory cine", "SIMULATED CINE"))
+    ds.SOPClassUID, ds.Modality = UltrasoundMultiFrameImageStorage, "US"
+    ds.SeriesInstanceUID, ds.SOPInstanceUID = uid("2.25", "factory cine series"), uid("2.25", "factory cine 1")
+    ds.SeriesNumber, ds.InstanceNumber, ds.BodyPartExamined = 3, 1, "HAND"
+    ds.ImageType, ds.Manufacturer = ["ORIGINAL", "PRIMARY"], "Simulation"
+    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = rows, columns, 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.NumberOfFrames, ds.FrameTime, ds.FrameIncrementPointer = frames, "40", Tag("FrameTime")
+    pixels = (np.arange(frames * rows * columns) % 251).astype(np.uint8).tobytes()
+    ds.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    ds["PixelData"].VR = "OB"
+    (study,) = read_studies([phantoms.write_instance(ds, folder, "cine.dcm")])
     return study
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from dicom_sr.decimal_string import decimal
 from dicom_sr.header_numbers import whole_number_in
@@ -84,20 +85,15 @@ def frame_header(header: Dataset, frame_number: int) -> Dataset:
 def _put(flat: Dataset, keyword: str, value: Any) -> None:
     if value is None:
         return
-    template = Dataset()
+    tag, vr = Tag(keyword), dictionary_VR(keyword)
     try:
-        setattr(template, keyword, [decimal(v) for v in _many(value)] if _is_decimal(keyword) else value)
+        flat[tag] = DataElement(tag, vr, [decimal(v) for v in _many(value)] if vr == "DS" else value)
     except (TypeError, ValueError, OverflowError):  # no value of that kind: as if it were not there
         return
-    flat[keyword] = template[keyword]
 
 
 def _many(value: Any) -> list[Any]:
     return [value] if isinstance(value, (int, float, str)) else list(value)
-
-
-def _is_decimal(keyword: str) -> bool:
-    return bool(dictionary_VR(keyword) == "DS")
 
 
 def _classic_terms(flat: Dataset) -> None:

@@ -5,9 +5,11 @@ No segment gets an array of the size of its images: planes are read one at a tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +19,23 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_sr.capture.drawing import SERIES
 from dicom_sr.codes import SPATIAL_CONCEPT
+from dicom_sr.decimal_string import decimal
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Heatmap, ImageReference, Result, Segment, Site, Volume
 from dicom_sr.header_numbers import numbers_in, whole_number_in
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import classic_element, frame_header, is_enhanced, number_of_frames
+from dicom_sr.read.headers import chosen
 from dicom_sr.write.derived_series import derived_references
-from dicom_sr.write.references import stand_in, stand_ins
+from dicom_sr.write.references import frame_of_reference, has_frames, stand_in
 
+_PLACE = (
+    "FrameOfReferenceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+)
 _GRID_TOLERANCE_MM = 0.01
 _TURNED_PIXELS = 0.5  # by which the far corner of an array may miss its pixel before it counts as turned
 
@@ -49,7 +60,9 @@ class Layer:
     def _peaks(self) -> dict[int, float]:
         if self.label_value is not None or self.values.dtype == np.bool_:
             return dict.fromkeys(self.planes, 1.0)
-        return {plane: float(np.float32(self.values[d].max())) for plane, d in self.planes.items()}
+        # a pixel that is no number counts as 0
+        highest = {plane: np.fmax.reduce(self.values[d], axis=None, initial=0) for plane, d in self.planes.items()}
+        return {plane: float(np.float32(value)) for plane, value in highest.items()}
 
     def peak(self, plane: int) -> float:
         """The highest probability on a plane of the group."""
@@ -63,7 +76,7 @@ class Layer:
         """0 to 1 on a whole plane of the group, (H, W)."""
         whole: NDArray[np.float32] = np.zeros(shape, np.float32)
         if plane in self.planes:
-            whole[self._box(plane)] = np.clip(np.asarray(self._on(plane), np.float32), 0, 1)
+            whole[self._box(plane)] = np.fmin(np.fmax(np.asarray(self._on(plane), np.float32), 0), 1)
         return whole
 
     def mask(self, plane: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -118,10 +131,9 @@ def groups(provenance: Provenance) -> list[Group]:
     if not isinstance(result, Result) or not (result.heatmaps or result.segments):
         return []
     occupied = _Occupied()
-    images = {uid: _without_scale(image) for uid, image in stand_ins(provenance).items()}
-    planar: dict[tuple[str, int | None], Group] = {}
+    images = _Images(provenance)
     for number, heatmap in enumerate(result.heatmaps):
-        group = _planar_group(planar, images, heatmap.image)
+        group = images.group(heatmap.image)
         group.layers.append(_from_heatmap(heatmap, group, SERIES[number % len(SERIES)]))
     grids, placed = _Grids(provenance), dict[int, list[_Placed]]()
     for segment in result.segments:
@@ -130,50 +142,100 @@ def groups(provenance: Provenance) -> list[Group]:
         if segment.volume is None:
             if segment.image is None or segment.mask is None:
                 raise EncodingError(f"segment {segment.label!r} has neither a volume nor an image with a mask")
-            group = _planar_group(planar, images, segment.image)
+            group = images.group(segment.image)
             planes = _on_frame(segment.mask, group, segment.image.frame_number)
             group.layers.append(_from_segment(segment, segment.mask[np.newaxis], planes, (0, 0), occupied))
         elif (found := grids.place(segment, segment.volume)) is not None:
             placed.setdefault(found.grid, []).append(found)
-    return [*planar.values(), *(_on_grid(grids.all[number], found, occupied) for number, found in placed.items())]
+    on_grids = (_on_grid(grids.all[number], found, occupied) for number, found in placed.items())
+    return [*images.groups.values(), *on_grids]
 
 
 # ---- maps on an image
-def _planar_group(
-    planar: dict[tuple[str, int | None], Group], images: dict[str, Dataset], reference: ImageReference
-) -> Group:
-    """The group for maps on an image; where its frames have no place in space, as in a cine, on that frame of it.
+class _Images:
+    """The images of a result, and the groups of the maps that lie on them."""
 
-    Without a frame of reference an object can tell only by its references which frame it lies on: one object a frame.
+    def __init__(self, provenance: Provenance) -> None:
+        self.groups: dict[tuple[str, tuple[int, ...]], Group] = {}
+        self._headers = provenance.header_of
+        self._frames: dict[
+            str, tuple[list[Dataset], list[tuple[int, ...]]]
+        ] = {}  # of an image, as `_together` has them
+
+    def group(self, reference: ImageReference) -> Group:
+        """The group for maps on an image, or on some frames of one; without a number the first frame is meant.
+
+        A frame without a place in space, such as one of a cine, has an object of its own: only by its references can
+        that tell which frame it lies on.
+        """
+        uid, number = reference.sop_instance_uid, reference.frame_number or 1
+        header = self._headers[uid]
+        if number > number_of_frames(header):
+            raise EncodingError(f"image {uid} has no frame {number}")
+        if not has_frames(header) and number_of_frames(header) == 1:
+            return self._group(uid, (), lambda: Group([_placed_or_flat(stand_in(header))]))
+        if uid not in self._frames:
+            frames = _frames_in_space(header)
+            self._frames[uid] = frames, _together(frames)
+        frames, together = self._frames[uid]
+        if not frames:
+            alone = ImageReference(uid, number)
+            return self._group(uid, (number,), lambda: Group([_single(stand_in(header))], frame=alone))
+        numbers = together[number - 1]
+        parallel = [frames[n - 1] for n in numbers]
+        return self._group(uid, numbers, lambda: Group([_of_frames(stand_in(header), parallel)], frame_numbers=numbers))
+
+    def _group(self, uid: str, frames: tuple[int, ...], make: Callable[[], Group]) -> Group:
+        if (uid, frames) not in self.groups:
+            self.groups[uid, frames] = make()
+        return self.groups[uid, frames]
+
+
+def _placed_or_flat(image: Dataset) -> Dataset:
+    """A stand-in for an image of one frame; without a place unless all is there that makes one.
+
+    A projection's spacing alone makes a pixel measures item without slice thickness, which no reader takes.
     """
-    image = images[reference.sop_instance_uid]
-    alone = reference.frame_number is not None and "FrameOfReferenceUID" not in image
-    key = (reference.sop_instance_uid, reference.frame_number if alone else None)
-    if key not in planar:
-        if alone:
-            image = stand_in(image)
-            # highdicom looks for functional groups in all that may have frames: the writer puts the class right
-            for keyword, value in (("SOPClassUID", SecondaryCaptureImageStorage), ("NumberOfFrames", 1)):
-                element = classic_element(keyword, value)
-                image[element.tag] = element
-        planar[key] = Group([image], frame=reference if alone else None)
-    return planar[key]
-
-
-def _without_scale(image: Dataset) -> Dataset:
-    """A projection's spacing makes a pixel measures item without slice thickness, which no reader takes."""
-    if "ImagePositionPatient" not in image:
-        for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-            if keyword in image:
-                del image[keyword]
+    if not _in_space([image]) or numbers_in(image, "SliceThickness", 1) is None:
+        for keyword in _PLACE:
+            image.pop(keyword, None)
     return image
+
+
+def _single(image: Dataset) -> Dataset:
+    """A stand-in for one frame of an image whose frames have no place in space.
+
+    highdicom looks for functional groups in all that may have frames: the writer puts the class right.
+    """
+    for keyword in _PLACE:
+        image.pop(keyword, None)
+    return _with(image, SOPClassUID=SecondaryCaptureImageStorage, NumberOfFrames=1)
+
+
+def _together(frames: list[Dataset]) -> list[tuple[int, ...]]:
+    """For each frame the numbers of those that an object can show with it.
+
+    They are parallel and have pixels of one size. Of several at one place, as echoes are, each is with others.
+    """
+    sets: dict[object, list[int]] = {}
+    taken: Counter[object] = Counter()
+    keys = []
+    for number, frame in enumerate(frames, start=1):
+        along = np.array(numbers_in(frame, "ImageOrientationPatient", 6), np.float64)
+        position = np.array(numbers_in(frame, "ImagePositionPatient", 3), np.float64)
+        plane = (*along.round(4), *(numbers_in(frame, "PixelSpacing", 2) or ()))
+        place = (plane, round(float(np.cross(along[:3], along[3:]) @ position), 3))
+        keys.append((plane, taken[place]))
+        taken[place] += 1
+        sets.setdefault(keys[-1], []).append(number)
+    return [tuple(sets[key]) for key in keys]
 
 
 def _on_frame(plane: NDArray[np.generic], group: Group, frame_number: int | None) -> dict[int, int]:
     """Where a map (H, W) of an image lies among the frames of its group."""
     if plane.shape != group.shape:
         raise EncodingError(f"a map of {plane.shape} is not on the pixels of its image")
-    return {0 if group.frame is not None else (frame_number or 1) - 1: 0}
+    return {group.frame_numbers.index(frame_number or 1) if group.frame_numbers else 0: 0}
 
 
 def _from_heatmap(heatmap: Heatmap, group: Group, colour: tuple[int, int, int]) -> Layer:
@@ -332,10 +394,8 @@ class _Grids:
             single = [stand_in(header) for header in series.headers if not is_enhanced(header)]
             found += [_Grid(images, images) for images in (_in_space(single),) if images]
             for header in series.headers:
-                if is_enhanced(header):
-                    frames = [frame_header(header, n) for n in range(1, number_of_frames(header) + 1)]
-                    if len(_in_space(frames)) == len(frames):
-                        found.append(_Grid([stand_in(header)], frames))
+                if frames := _frames_in_space(header):
+                    found.append(_Grid([stand_in(header)], frames))
         return found
 
     def place(self, segment: Segment, volume: Volume) -> _Placed | None:
@@ -360,14 +420,24 @@ def _in_space(planes: list[Dataset]) -> list[Dataset]:
     return [plane for plane, size in zip(placed, sizes, strict=True) if size == sizes[0]]
 
 
+def _frames_in_space(header: Dataset) -> list[Dataset]:
+    """The headers of the frames of an enhanced image; none where the place of any of them is not known."""
+    if not is_enhanced(header):
+        return []
+    frames = [frame_header(header, n) for n in range(1, number_of_frames(header) + 1)]
+    return frames if len(_in_space(frames)) == len(frames) else []
+
+
 def _on_grid(grid: _Grid, placed: list[_Placed], occupied: _Occupied) -> Group:
     """The group of the segments on one grid, with the images that they need in the direction of the first one."""
     along = placed[0].volume.affine[:3, 0]
     used = sorted({n for one in placed for n in one.planes}, key=lambda n: float(grid.positions[n] @ along))
+    thickness_mm = placed[0].volume.spacing_mm[0]  # of images that do not say theirs
     if grid.is_one_image:
-        group = Group([_of_frames(grid.images[0], used)], frame_numbers=tuple(n + 1 for n in used))
+        frames = [_with_thickness(grid.planes[n], thickness_mm) for n in used]
+        group = Group([_of_frames(grid.images[0], frames)], frame_numbers=tuple(n + 1 for n in used))
     else:
-        group = Group([grid.images[n] for n in used])
+        group = Group([_with_thickness(grid.images[n], thickness_mm) for n in used])
     place = {n: plane for plane, n in enumerate(used)}
     for one in placed:
         planes = {place[n]: d for d, n in enumerate(one.planes)}
@@ -375,13 +445,43 @@ def _on_grid(grid: _Grid, placed: list[_Placed], occupied: _Occupied) -> Group:
     return group
 
 
-def _of_frames(image: Dataset, frames: list[int]) -> Dataset:
-    """A stand-in for an enhanced image, of some of its frames: highdicom refuses two of them at one place."""
-    groups = image.PerFrameFunctionalGroupsSequence
-    elements = (("PerFrameFunctionalGroupsSequence", [groups[n] for n in frames]), ("NumberOfFrames", len(frames)))
-    part = Dataset()
-    part.update(image)
-    for keyword, value in elements:
+def _with_thickness(image: Dataset, thickness_mm: float) -> Dataset:
+    """An image that says how thick it is: highdicom counts on it."""
+    return image if numbers_in(image, "SliceThickness", 1) else _with(image, SliceThickness=decimal(thickness_mm))
+
+
+def _of_frames(image: Dataset, frames: list[Dataset]) -> Dataset:
+    """A stand-in for an enhanced image, of some of its frames, which are parallel.
+
+    highdicom wants orientation and spacing where all frames share them, and refuses two frames at one place.
+
+    Parameters
+    ----------
+    image
+        A stand-in for the whole image.
+    frames
+        The headers of the frames.
+    """
+    shared = Dataset()
+    shared.PlaneOrientationSequence = [chosen(frames[0], ["ImageOrientationPatient"])]
+    shared.PixelMeasuresSequence = [chosen(frames[0], ["PixelSpacing", "SliceThickness", "SpacingBetweenSlices"])]
+    groups = [Dataset() for _ in frames]
+    for group, frame in zip(groups, frames, strict=True):
+        group.PlanePositionSequence = [chosen(frame, ["ImagePositionPatient"])]
+    return _with(
+        image,
+        SharedFunctionalGroupsSequence=[shared],
+        PerFrameFunctionalGroupsSequence=groups,
+        NumberOfFrames=len(frames),
+        FrameOfReferenceUID=frame_of_reference(image),
+    )
+
+
+def _with(image: Dataset, **values: Any) -> Dataset:
+    """A copy with other elements, those of the original left alone."""
+    copy = Dataset()
+    copy.update(image)
+    for keyword, value in values.items():
         element = classic_element(keyword, value)
-        part[element.tag] = element
-    return part
+        copy[element.tag] = element
+    return copy

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import highdicom as hd
 import numpy as np
+import pytest
 
+from dicom_sr.series import Study
 from tests.dicom_sr.conftest import Encode
-from tests.factories import knee_result, knee_study
+from tests.factories import enhanced_mr, knee_result, knee_study
 
 
 def test_the_uncertainty_keeps_every_bit_and_lies_on_the_derived_slices(tmp_path: Path, encoded: Encode) -> None:
@@ -52,3 +54,28 @@ def test_highdicom_reads_it_as_a_volume(tmp_path: Path, encoded: Encode) -> None
     read = volume.array[tuple(np.rint(found).astype(int).T)]
     np.testing.assert_array_equal(read, np.asarray(uncertainty.array).ravel())
     assert volume.array.size == uncertainty.array.size
+
+
+@pytest.mark.parametrize("echo_times_ms", [(10.0,), (10.0, 20.0)])
+def test_the_maps_of_frames_lie_on_the_slices_that_are_derived_from_them(
+    tmp_path: Path, echo_times_ms: tuple[float, ...], encoded: Encode
+) -> None:
+    series, _ = enhanced_mr(tmp_path / "in", echo_times_ms=echo_times_ms)
+    result = knee_result(Study(series.study_instance_uid, (series,)))
+    objects = encoded(result, "derived_series", "parametric_map")
+    slices = {ds.SOPInstanceUID: ds for ds in objects["derived_series"]}
+    assert len(result.derived) == len(objects["parametric_map"]) == len(echo_times_ms)
+    for derived, ds in zip(result.derived, objects["parametric_map"], strict=True):
+        assert derived.uncertainty is not None
+        wanted, affine, seen = np.asarray(derived.uncertainty.array, np.float32), derived.volume.affine, set()
+        planes = np.frombuffer(ds.FloatPixelData, "<f4").reshape(wanted.shape)
+        for frame, plane in zip(ds.PerFrameFunctionalGroupsSequence, planes, strict=True):
+            (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+            thin = slices[source.ReferencedSOPInstanceUID]
+            k = round(float(thin.ImagePositionPatient[2] - affine[2, 3]) / affine[2, 0])
+            np.testing.assert_array_equal(plane, wanted[k])
+            frames = {int(one.ReferencedFrameNumber) for one in thin.SourceImageSequence}
+            assert frames == {derived.sources[i].frame_number for i in derived.slice_sources[k]}
+            assert "ReferencedFrameNumber" not in source  # a derived slice is an image of its own
+            seen.add(k)
+        assert seen == set(range(len(wanted)))

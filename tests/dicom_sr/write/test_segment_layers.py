@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import highdicom as hd
 import numpy as np
 import pytest
 import SimpleITK
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 
 from dicom_sr import codes
@@ -19,7 +21,8 @@ from dicom_sr.series import Study
 from dicom_sr.write.encode import encode
 from tests.dicom_sr import validators
 from tests.dicom_sr.conftest import CREATED, Encode
-from tests.factories import enhanced_mr, knee_result, knee_study, radiograph_study
+from tests.dicom_sr.segments import FORMS, assert_shows
+from tests.factories import changed, enhanced_mr, knee_result, knee_study, radiograph_study
 
 WHAT = (standard.SCT.AnatomicalStructure, codes.KNEE)
 
@@ -120,27 +123,86 @@ def test_a_box_that_leaves_the_images_or_is_turned_is_on_no_grid(tmp_path: Path,
             encoded(replace(result, segments=(Segment("Lost", *WHAT, lost),)), "segmentation_binary")
 
 
+def two_segments(volume: Volume) -> tuple[Segment, ...]:
+    """Probabilities on the whole grid and on a box of it, which share one of their planes."""
+    whole, box = np.zeros(volume.array.shape, np.float32), np.zeros((2, 3, 2), np.float32)
+    whole[1, 2:5, 1:3], whole[3, 6, 4] = 0.9, 0.2
+    box[0, 1, 1], box[1, 2, 0] = 0.6, 0.8
+    return (Segment("Whole", *WHAT, volume.with_array(whole)), Segment("Box", *WHAT, box_of(volume, (2, 4, 3), box)))
+
+
+def assert_two_segments(form: str, objects: list[Dataset], planes: Sequence[ImageReference]) -> None:
+    """Those of `two_segments`, on the planes of a stack of 5 or more in the order of its volume."""
+    rows, columns = int(objects[0].Rows), int(objects[0].Columns)
+    wanted = {}
+    for label, d, where, value in (
+        ("Whole", 1, np.s_[2:5, 1:3], 0.9),
+        ("Whole", 3, np.s_[6, 4], 0.2),
+        ("Box", 2, np.s_[5, 4], 0.6),
+        ("Box", 3, np.s_[6, 3], 0.8),
+    ):
+        plane = np.zeros((rows, columns), np.float32)
+        plane[where] = value
+        if form == "fractional" or plane.max() >= 0.5:
+            wanted[(label, planes[d].sop_instance_uid, planes[d].frame_number)] = plane
+    assert_shows(form, objects, wanted)
+
+
 @pytest.mark.validators
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("echo_times_ms", [(10.0,), (10.0, 20.0)])
-def test_a_segment_lies_on_the_frames_of_an_enhanced_image(
-    tmp_path: Path, echo_times_ms: tuple[float, ...], encoded: Encode
+def test_segments_lie_on_the_frames_of_an_enhanced_image(
+    tmp_path: Path, form: str, echo_times_ms: tuple[float, ...], encoded: Encode
 ) -> None:
     series, _ = enhanced_mr(tmp_path / "in", echo_times_ms=echo_times_ms)
-    stack = stacks(series)[0]
-    volume = read_stack(stack)
-    mask = np.zeros(volume.array.shape, bool)
-    mask[1:4, 2:5, 1:3] = True
+    first = stacks(series)[0]  # of several echoes at a place the first one carries a segment
     result = replace(knee_result(Study(series.study_instance_uid, (series,))), derived=(), findings=())
-    segment = Segment("Middle", *WHAT, volume.with_array(mask))
-    (ds,) = encoded(replace(result, segments=(segment,)), "segmentation_binary")["segmentation_binary"]
-    numbers = [reference.frame_number for reference in stack.references]  # of several echoes, of the first
-    found = np.zeros_like(mask)
-    for frame, plane in zip(ds.PerFrameFunctionalGroupsSequence, ds.pixel_array, strict=True):
-        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
-        found[numbers.index(int(source.ReferencedFrameNumber))] = plane
-    np.testing.assert_array_equal(found, mask)
-    path = tmp_path / "objects" / "segmentation-binary-1.dcm"
-    assert validators.dciodvfy(path) == ([], [])
+    segments = two_segments(read_stack(stacks(series)[-1]))
+    objects = encoded(replace(result, segments=segments), f"segmentation_{form}")[f"segmentation_{form}"]
+    assert len(objects) == 1
+    assert_two_segments(form, objects, first.references)
+    assert validators.dciodvfy(tmp_path / "objects" / f"segmentation-{form}-1.dcm") == ([], [])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_segments_lie_on_the_images_of_the_first_of_several_echoes(tmp_path: Path, form: str, encoded: Encode) -> None:
+    study = knee_study(tmp_path / "in", echo_times_ms=(10.0, 20.0, 30.0))
+    found = stacks(study.series[0])
+    result = replace(knee_result(study), derived=(), segments=two_segments(read_stack(found[1])))
+    objects = encoded(result, f"segmentation_{form}")[f"segmentation_{form}"]
+    assert len(objects) == 1
+    numbers = {str(h.SOPInstanceUID): int(h.InstanceNumber) for h in study.series[0].headers}
+    first = min(found, key=lambda stack: min(numbers[one.sop_instance_uid] for one in stack.references))
+    assert_two_segments(form, objects, first.references)
+
+
+def test_segments_lie_on_images_that_do_not_say_how_thick_they_are(tmp_path: Path, encoded: Encode) -> None:
+    def without(_: int, ds: Dataset) -> Dataset:
+        del ds.SliceThickness
+        return ds
+
+    study = changed(knee_study(tmp_path / "in"), without)
+    (stack,) = stacks(study.series[0])
+    volume = read_stack(stack)
+    result = replace(knee_result(study), derived=(), segments=two_segments(volume))
+    objects = encoded(result, "segmentation_binary")["segmentation_binary"]
+    assert_two_segments("binary", objects, stack.references)
+    measures = objects[0].SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SliceThickness) == pytest.approx(volume.spacing_mm[0])
+
+
+def test_segments_lie_on_an_enhanced_image_that_names_no_frame_of_reference(tmp_path: Path, encoded: Encode) -> None:
+    def without(_: int, ds: Dataset) -> Dataset:
+        del ds.FrameOfReferenceUID
+        return ds
+
+    made, _ = enhanced_mr(tmp_path / "in")
+    study = changed(Study(made.study_instance_uid, (made,)), without)
+    (stack,) = stacks(study.series[0])
+    result = replace(knee_result(study), derived=(), findings=(), segments=two_segments(read_stack(stack)))
+    objects = encoded(result, "segmentation_binary")["segmentation_binary"]
+    assert_two_segments("binary", objects, stack.references)
+    assert objects[0].FrameOfReferenceUID
 
 
 @pytest.mark.validators
