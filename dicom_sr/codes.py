@@ -215,6 +215,7 @@ INTERVAL_HIGH = CONDYLE.add(
     "INTERVAL-HI", "Upper end of the prediction interval", "Derivation of a number: upper end of the value's interval."
 )
 NOT_RUN = CONDYLE.add("NOT-RUN", "Analysis not performed", "A pipeline was due and did not run.")
+NO_FINDING = CONDYLE.add("NO-FINDING", "No finding", "The images were analysed, and nothing is reported of them.")
 NOT_EVALUABLE = CONDYLE.add("NOT-EVALUABLE", "Not evaluable", "Looked for and could not be judged.")
 WHY = CONDYLE.add("WHY", "Reason", "Why something could not be judged.")
 WHY_NOTFOUND = CONDYLE.add("WHY-NOTFOUND", "Not found on the image", "The site was looked for and not found.")

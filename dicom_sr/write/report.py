@@ -227,8 +227,10 @@ class MeasurementTree:
                 evaluations=(),
             )
             return [self._finding(finding)]
-        groups = [self._finding(finding) for finding in result.findings]
-        return groups + [self._not_evaluable(item) for item in result.not_evaluable]
+        findings = result.findings
+        if not (findings or result.not_evaluable):  # TID 1500 wants a group
+            findings = (Finding(f"{result.title}: no finding", codes.NO_FINDING),)
+        return [*map(self._finding, findings), *map(self._not_evaluable, result.not_evaluable)]
 
     def _finding(self, finding: Finding) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
         return self._group(

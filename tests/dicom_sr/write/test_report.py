@@ -207,6 +207,19 @@ def test_a_pipeline_that_did_not_run_says_why(tmp_path: Path, encoded: Encode) -
     assert finding.CodeValue == "NOT-RUN"
 
 
+@pytest.mark.validators
+def test_a_result_that_finds_nothing_is_reported(tmp_path: Path, encoded: Encode) -> None:
+    result = replace(joint_result(radiograph_study(tmp_path / "in")), findings=(), conclusion=("0 boxes.",))
+    report, twin = encoded(result, "report")["report"]
+    for ds in (report, twin):
+        (group,) = groups(ds)
+        assert named(group, "121071")[0].ConceptCodeSequence[0].CodeValue == "NO-FINDING"
+        assert "0 boxes." in [i.TextValue for i in ds.ContentSequence if i.ValueType == "TEXT"]
+    path = tmp_path / "objects" / "report.dcm"
+    assert validators.dciodvfy(path)[0] == []
+    assert validators.pixelmed([path])[path][0] == []
+
+
 @pytest.mark.parametrize("index", [0, 1])
 def test_highdicom_reads_the_groups_back(tmp_path: Path, encoded: Encode, index: int) -> None:
     encoded(joint_result(radiograph_study(tmp_path / "in")), "report")
