@@ -27,25 +27,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from pydicom.charset import convert_encodings
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
 from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).resolve().parents[1]
 KNEE = HERE.parent / "shared" / "data" / "mr" / "knee-mese-t2-ge"
 NOWHERE = Path("/nonexistent")  # the data folder of a result that refers to no file in one
-UTF_8 = convert_encodings("ISO_IR 192")
 # run in the checkout that is measured: it may be one without this file
 _ENCODE = """
 import hashlib, json, sys, tempfile, time
 from datetime import UTC, datetime
 from pathlib import Path
-if sys.argv[3] == "pydicom":
-    from benchmarks.encoding import encode_by_pydicom
-    encode_by_pydicom()
 from dicom_sr.profile import EncodingProfile
 from dicom_sr.write.encode import encode
 from node.run.plain_form import unpacked
@@ -78,28 +70,6 @@ def infer(data: Path, result: Path) -> None:
     result.write_bytes(packed(pipeline.run(study), NOWHERE))
 
 
-def by_pydicom(ds: Dataset) -> bytes:
-    """The elements of a data set as pydicom encodes them."""
-    buffer = DicomBytesIO()
-    buffer.is_little_endian, buffer.is_implicit_VR = True, False
-    write_dataset(buffer, ds, UTF_8)
-    return bytes(buffer.getvalue())
-
-
-def encode_by_pydicom() -> None:
-    """Have every data set of this process encoded whole, by pydicom."""
-    from dicom_sr.write import explicit_vr, finish
-
-    def whole(self: explicit_vr.SharedElements, own: Dataset) -> bytes:
-        ds = Dataset()
-        ds.update(self.ds)
-        ds.update(own)
-        return by_pydicom(ds)
-
-    vars(finish)["encoded"] = by_pydicom
-    explicit_vr.SharedElements.encoded_with = whole  # type: ignore[method-assign]
-
-
 @dataclass(frozen=True)
 class Found:
     """What one process found."""
@@ -109,10 +79,10 @@ class Found:
     digest: str  # of them all
 
 
-def measured(checkout: Path, result: Path, repeats: int, way: str) -> Found:
+def measured(checkout: Path, result: Path, repeats: int) -> Found:
     """Encode in a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", _ENCODE, str(result), str(repeats), way]
+    command = [sys.executable, "-c", _ENCODE, str(result), str(repeats)]
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)
@@ -131,8 +101,7 @@ def main() -> int:
     if not chosen.data.exists():
         sys.stdout.write(f"there is no knee at {chosen.data}\n")
         return 0
-    other = (chosen.against.resolve(), "") if chosen.against else (HERE, "pydicom")
-    sides = {str(chosen.against or "data sets by pydicom"): other, "this code": (HERE, "")}
+    sides = {"this code": HERE} | ({str(chosen.against): chosen.against.resolve()} if chosen.against else {})
     times: dict[str, list[float]] = {name: [] for name in sides}
     digests, objects = set(), 0
     with tempfile.TemporaryDirectory() as folder:
@@ -140,18 +109,19 @@ def main() -> int:
         if not result.exists():
             infer(chosen.data, result)
         for _ in range(chosen.turns):
-            for name, (checkout, way) in sides.items():
-                found = measured(checkout, result, chosen.repeats, way)
+            for name, checkout in sides.items():
+                found = measured(checkout, result, chosen.repeats)
                 times[name] += found.seconds
                 objects = found.objects
                 digests.add(found.digest)
-    before = median(next(iter(times.values())))
-    table = Table("side", "seconds of a core, median", "least", "ratio", title=f"{objects} objects")
+    this = median(times["this code"])
+    table = Table("side", "seconds of a core, median", "least", "this code takes", title=f"{objects} objects")
     for name, one in times.items():
-        table.add_row(name, f"{median(one):.2f}", f"{min(one):.2f}", f"{median(one) / before:.2f}")
+        table.add_row(name, f"{median(one):.2f}", f"{min(one):.2f}", f"{this / median(one):.2f} of it")
     Console(width=100).print(table)
     same = len(digests) == 1
-    sys.stdout.write("the bytes are the same\n" if same else "THE BYTES DIFFER\n")
+    sys.stdout.write(f"SHA-256 of all bytes: {', '.join(sorted(digests))}\n")
+    sys.stdout.write("" if same else "THE BYTES DIFFER\n")
     return 0 if same else 1
 
 

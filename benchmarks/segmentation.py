@@ -111,8 +111,8 @@ def by_highdicom(study: Study, labels: NDArray[np.uint8], count: int, path: Path
     from dicom_sr.write.references import stand_in
 
     sort, kind = standard.SCT.AnatomicalStructure, standard.SCT.Organ
-    automatic = hd.seg.SegmentAlgorithmTypeValues.MANUAL
-    described = [hd.seg.SegmentDescription(n, f"Organ {n}", sort, kind, automatic) for n in range(1, count + 1)]
+    manual = hd.seg.SegmentAlgorithmTypeValues.MANUAL  # for it no algorithm has to be named
+    described = [hd.seg.SegmentDescription(n, f"Organ {n}", sort, kind, manual) for n in range(1, count + 1)]
     images = [stand_in(header) for header in study.series[0].headers]
     ds = hd.seg.Segmentation(
         images, labels, "BINARY", described, uid("2.25", "s"), 1, uid("2.25", "i"), 1, "Simulation", "None", "1", "1"

@@ -43,12 +43,19 @@ def _write(provenance: Provenance, folder: Path, index: int, derived: DerivedVol
     references = derived_references(provenance, index)
     ds = _of_one_pixel(provenance, index, derived, references, values)
     order = frame_order(ds, references)
+    items = [encoded_item(one) for one in ds.PerFrameFunctionalGroupsSequence]  # of derived slices: nothing to finish
+    del ds.PerFrameFunctionalGroupsSequence, ds.FloatPixelData
     ds.Rows, ds.Columns = values.shape[1:]
     finish(ds, provenance, f"uncertainty {derived.label}".strip()[:40])
-    items = [encoded_item(one) for one in ds.PerFrameFunctionalGroupsSequence]
-    del ds.PerFrameFunctionalGroupsSequence, ds.FloatPixelData
     tail = frames_tail(items, "FloatPixelData", "OF", values.nbytes, (values[k].tobytes() for k in order))
     return write(ds, "parametric_map", folder, f"parametric-map-{index + 1}.dcm", tail=tail)
+
+
+class _Mapping(hd.pm.RealWorldValueMapping):
+    """highdicom puts it into a message for each frame, whether or not anybody logs it."""
+
+    def __repr__(self) -> str:
+        return str(self.LUTLabel)
 
 
 def _of_one_pixel(
@@ -69,7 +76,7 @@ def _of_one_pixel(
         device_serial_number=provenance.profile.device_serial_number,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[
-            hd.pm.RealWorldValueMapping(
+            _Mapping(
                 lut_label="SD",
                 lut_explanation="Standard deviation of a voxel",
                 unit=codes.ARBITRARY_UNIT,

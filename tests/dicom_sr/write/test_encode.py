@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -11,14 +12,33 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
-from pydicom.uid import UID
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from dicom_sr import codes, phantoms
-from dicom_sr.findings import Heatmap, NotRun, Result, Segment
+from dicom_sr.findings import Heatmap, ImageReference, NotRun, Region, Result, Segment
+from dicom_sr.profile import DICOM_KINDS
 from dicom_sr.provenance import Provenance
+from dicom_sr.read.stacks import read_stack, stacks
+from dicom_sr.series import Study, read_studies
 from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
 from tests.dicom_sr.conftest import CREATED, Encode
-from tests.factories import MODEL, changed, joint_result, knee_result, knee_study, radiograph_study
+from tests.factories import (
+    MODEL,
+    changed,
+    cine_study,
+    enhanced_mr,
+    joint_result,
+    knee_result,
+    knee_study,
+    radiograph_study,
+    square,
+)
 
 
 def write(
@@ -275,3 +295,85 @@ def test_images_of_a_retired_or_private_class_have_all_objects_and_are_referred_
     for one in objects:
         items = [e for e in pydicom.dcmread(one.path).iterall() if e.keyword == "ReferencedSOPClassUID"]
         assert {str(element.value) for element in items} == {sop_class}, one.kind
+
+
+# ---- the same images in other transfer syntaxes
+def odd(_: int, ds: Dataset) -> Dataset:
+    """Private elements, a name and items in another character set, the length of a group; no optional elements."""
+    ds.SpecificCharacterSet, ds.PatientName, ds.StudyDescription = "ISO_IR 100", "Müller^Jörg", "Größe"
+    ds.private_block(0x0029, "ACME 1.1", create=True).add_new(0x10, "UN", b"odd")
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "T1", "99X", "Übersicht"
+    item.private_block(0x0011, "ACME 1.1", create=True).add_new(0x01, "SH", "pö")
+    ds.ProcedureCodeSequence, ds.AnatomicRegionSequence = [item], [item]
+    ds.add_new(0x00190000, "UL", 12)
+    for keyword in ("SeriesNumber", "StudyID", "ReferringPhysicianName", "BodyPartExamined", "Manufacturer"):
+        ds.pop(keyword, None)
+    return ds
+
+
+def in_syntax(study: Study, syntax: UID, folder: Path) -> Study:
+    """The images of a study, written anew in another transfer syntax."""
+    folder.mkdir()
+    for instance in study.instances:
+        source, ds = pydicom.dcmread(instance.path), Dataset()
+        for _ in source.iterall():  # values, not the bytes of the file
+            pass
+        ds.update(source)
+        ds.file_meta, ds["PixelData"].VR = source.file_meta, "OW" if source.BitsAllocated > 8 else "OB"
+        if syntax == RLELossless:
+            ds.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+        elif syntax == ExplicitVRBigEndian and source.BitsAllocated > 8:
+            ds.PixelData = source.pixel_array.byteswap().tobytes()
+        ds.file_meta.TransferSyntaxUID = syntax
+        ds.save_as(folder / instance.path.name, enforce_file_format=True)
+    (again,) = read_studies(folder.iterdir())
+    return again
+
+
+def with_stacks(study: Study) -> Result:
+    """Derived slices, uncertainty maps and a segment on the acquired ones."""
+    (first, *_) = stacks(study.series[0])
+    volume = read_stack(first)
+    mask = np.asarray(volume.array) > np.median(volume.array)
+    segment = Segment("Bright", standard.SCT.AnatomicalStructure, codes.KNEE, volume.with_array(mask))
+    return replace(knee_result(study), segments=(segment,))
+
+
+def with_heat(study: Study) -> Result:
+    """A map on a picture, or on the second frame of a cine."""
+    header = study.series[0].headers[0]
+    array = np.zeros((header.Rows, header.Columns), np.float32)
+    array[3, 4:7] = 0.8, 0.6, 0.2
+    frame = 2 if "NumberOfFrames" in header else None
+    image = ImageReference(study.instances[0].sop_instance_uid, frame)
+    region = Region(image, square((40.0, 30.0), 8.0))
+    result = joint_result(study)
+    findings = tuple(replace(finding, region=region) for finding in result.findings)
+    return replace(result, findings=findings, heatmaps=(Heatmap(image, array, codes.GRAD_CAM, "Heat"),))
+
+
+def cine(folder: Path) -> Study:
+    return cine_study(folder, (3, 91, 121))
+
+
+def two_echoes(folder: Path) -> Study:
+    series, _ = enhanced_mr(folder, echo_times_ms=(10.0, 20.0))
+    return Study(series.study_instance_uid, (series,))
+
+
+@pytest.mark.filterwarnings("ignore:.*SeriesNumber|.*UN.*")
+@pytest.mark.parametrize(
+    ("make", "result_of"),
+    [(knee_study, with_stacks), (two_echoes, with_stacks), (radiograph_study, with_heat), (cine, with_heat)],
+)
+def test_images_give_the_same_bytes_in_any_transfer_syntax(
+    tmp_path: Path, make: Callable[[Path], Study], result_of: Callable[[Study], Result]
+) -> None:
+    study = changed(make(tmp_path / "in"), odd)
+    first = write(result_of(study), tmp_path / "out", kinds=DICOM_KINDS)
+    assert {"secondary_capture", "report", "segmentation_binary", "segmentation_labelmap"} <= {o.kind for o in first}
+    for syntax in (ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless):
+        again = in_syntax(study, syntax, tmp_path / syntax)
+        second = write(result_of(again), tmp_path / f"of {syntax}", kinds=DICOM_KINDS)
+        assert [(o.path.name, o.sha256) for o in first] == [(o.path.name, o.sha256) for o in second], syntax.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,11 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dicom_sr.write.explicit_vr import SharedElements, encoded, encoded_item
+from dicom_sr import codes
+from dicom_sr.provenance import EQUIPMENT
+from dicom_sr.read.headers import PATIENT, STUDY, chosen, coded
+from dicom_sr.write.derived_series import COPIED
+from dicom_sr.write.explicit_vr import SharedElements, encoded, encoded_item, encoded_sequence
 from tests.dicom_sr.example_digests import written_in
 from tests.properties import STABLE
 
@@ -50,6 +54,76 @@ def test_every_example_is_encoded_as_pydicom_encodes_it(examples_folder: Path) -
     assert len(seen) >= 9
 
 
+# ---- what scanners write
+REAL = (
+    "mr/knee-mese-t2-ge",
+    "mr/knee-nema-wg04-mr3",
+    "mr/enhanced-agfa",
+    "mr/phantom-thin-slice-ge",
+    "mr/wrist-ge-genesis",
+    "us/elbow-esaote",
+    "us/hip-multiframe-dicom",
+    "us/other-us-dicom",
+    "xray/extremity-nema-wg04-rg3",
+    "xray/hip-ddh-dicom",
+    "xray/other-body-part",
+    "dicom-misc/charsets",
+    "dicom-misc/pydicom-data",
+    "dicom-misc/pydicom-test-files",
+)
+
+
+def real_headers(folder: Path) -> Iterator[tuple[Path, Callable[[], Dataset]]]:
+    """Each file of a folder that has a header, with what reads it; of a series, every eighth."""
+    files = sorted(path for path in folder.iterdir() if path.suffix not in (".gz", ".json", ".txt"))
+    for path in files[:: 8 if len(files) > 80 else 1]:
+
+        def read(path: Path = path) -> Dataset:
+            return pydicom.dcmread(path, stop_before_pixels=True, force=True)
+
+        yield path, read
+
+
+@pytest.mark.shared_data
+@pytest.mark.filterwarnings("ignore")  # real headers make pydicom warn
+@pytest.mark.parametrize("look", [False, True], ids=["unread", "read"])
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_header_is_encoded_as_pydicom_encodes_it(shared_data: Path, name: str, look: bool) -> None:
+    """Private elements, sequences, any character set and any transfer syntax; alone, and as an item."""
+    for path, read in real_headers(shared_data / name):
+        first, second = (looked_at(read()) if look else read() for _ in range(2))
+        holders = Dataset(), Dataset()
+        for holder, item in zip(holders, (read(), read()), strict=True):
+            holder.ContentSequence = [looked_at(item) if look else item]
+        for ds, same in ((first, second), holders):
+            try:
+                expected = by_pydicom(same)
+            except Exception as error:  # noqa: BLE001 (what pydicom refuses has to be refused)
+                with pytest.raises(type(error)):
+                    encoded(ds)
+                continue
+            assert encoded(ds) == expected, path.name
+
+
+@pytest.mark.shared_data
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", REAL)
+def test_what_derived_slices_take_from_a_real_header_is_shared_to_the_same_bytes(shared_data: Path, name: str) -> None:
+    for path, read in real_headers(shared_data / name):
+        shared = chosen(read(), (*PATIENT, *STUDY, *EQUIPMENT, *COPIED))
+        shared.SpecificCharacterSet = "ISO_IR 192"
+        item, own = Dataset(), Dataset()
+        item.ReferencedSOPInstanceUID, item.PurposeOfReferenceCodeSequence = "1.2", [coded(codes.KNEE)]
+        own.SOPInstanceUID, own.InstanceNumber, own.ImagePositionPatient = "1.2.3", 7, ["1", "-2.5", "3"]
+        whole = Dataset()
+        for part in (shared, own):
+            whole.update(part)
+        whole.SourceImageSequence = [item, item]
+        sequence = encoded_sequence("SourceImageSequence", [encoded_item(item)] * 2)
+        own[sequence.tag] = sequence
+        assert SharedElements(shared).encoded_with(own) == by_pydicom(whole) == encoded(whole), path.name
+
+
 # ---- anything
 CHARACTER_SETS = ("", "ISO_IR 6", "ISO_IR 100", "ISO_IR 144", "ISO_IR 192", "ISO_IR 13", "GB18030", "GBK")
 SEVERAL = (
@@ -67,13 +141,13 @@ def one_or_several(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(values, st.lists(values, max_size=3), st.none())
 
 
-codes = st.text("ABCDEF_ 12", max_size=15)
+code_strings = st.text("ABCDEF_ 12", max_size=15)
 numbers = st.one_of(st.integers(-(10**6), 10**6), st.floats(-1e6, 1e6).map(lambda x: f"{x:.6g}"), st.just(""))
 VALUES: dict[str, tuple[str, st.SearchStrategy[Any]]] = {
-    "AE": ("RetrieveAETitle", one_or_several(codes)),
+    "AE": ("RetrieveAETitle", one_or_several(code_strings)),
     "AS": ("PatientAge", st.sampled_from(["034Y", "", None])),
     "AT": ("FrameIncrementPointer", st.one_of(st.just(0x00181063), st.just([0x00181063, 0x00181065]))),
-    "CS": ("ImageType", one_or_several(codes)),
+    "CS": ("ImageType", one_or_several(code_strings)),
     "DA": ("StudyDate", one_or_several(st.sampled_from(["20261130", "", "19000101"]))),
     "DS": ("ImagePositionPatient", one_or_several(numbers)),
     "DT": ("AcquisitionDateTime", st.sampled_from(["20261130101112.5+0100", "2026", "", None])),
@@ -93,7 +167,7 @@ VALUES: dict[str, tuple[str, st.SearchStrategy[Any]]] = {
     "UC": ("LongCodeValue", one_or_several(some_text)),
     "UI": ("SOPInstanceUID", one_or_several(uids)),
     "UL": ("DimensionIndexValues", one_or_several(st.integers(0, 2**32 - 1))),
-    "UR": ("RetrieveURL", st.one_of(codes, st.none())),
+    "UR": ("RetrieveURL", st.one_of(code_strings, st.none())),
     "US": ("Rows", one_or_several(st.integers(0, 2**16 - 1))),
     "UT": ("TextValue", st.one_of(some_text, st.none())),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,51 +91,45 @@ def as_array(pixels: Pixels) -> NDArray[np.float32]:
     return array
 
 
-@FEWER
-@given(st.lists(some_pixels, min_size=1, max_size=4))
-def test_probabilities_have_the_bytes_of_an_object_made_as_a_whole(
-    knee: tuple[Result, Volume],
-    tmp_path_factory: pytest.TempPathFactory,
-    drawn: list[Pixels],
-) -> None:
-    arrays = [as_array(pixels) for pixels in drawn]
-    result = replace(knee[0], segments=segments_of(knee[1], arrays))
-    path = written_by_frames(result, "fractional", tmp_path_factory.mktemp("fractional"))
+Arrays = list[NDArray[np.float32]]
+Drawn = tuple[Sequence[NDArray[np.generic]], NDArray[np.generic]]  # of each segment, and of the object as a whole
+
+
+def as_probabilities(arrays: Arrays) -> Drawn:
     stacked = np.stack(arrays, axis=-1)
     if not np.around(stacked * 255).any():
         stacked[:] = 0  # highdicom makes an object without a frame of what all rounds to 0
-    assert path.read_bytes() == by_highdicom(result, "fractional", stacked, path)
+    return arrays, stacked
 
 
-@FEWER
-@given(st.lists(some_pixels, min_size=1, max_size=4))
-def test_masks_have_the_bytes_of_an_object_made_as_a_whole(
-    knee: tuple[Result, Volume],
-    tmp_path_factory: pytest.TempPathFactory,
-    drawn: list[Pixels],
-) -> None:
-    arrays = [as_array(pixels) > 0.3 for pixels in drawn]
-    shown = [array for array in arrays if array.any()]
-    if shown:
-        result = replace(knee[0], segments=segments_of(knee[1], arrays))
-        path = written_by_frames(result, "binary", tmp_path_factory.mktemp("binary"))
-        stacked = np.stack(shown, axis=-1).astype(np.uint8)
-        assert path.read_bytes() == by_highdicom(result, "binary", stacked, path)
+def as_masks(arrays: Arrays) -> Drawn:
+    masks = [array > 0.3 for array in arrays]
+    shown = [mask for mask in masks if mask.any()]
+    return masks, np.stack(shown or masks, axis=-1).astype(np.uint8)
 
 
-@FEWER
-@given(st.lists(some_pixels, min_size=1, max_size=4))
-def test_a_label_map_has_the_bytes_of_an_object_made_as_a_whole(
-    knee: tuple[Result, Volume],
-    tmp_path_factory: pytest.TempPathFactory,
-    drawn: list[Pixels],
-) -> None:
-    arrays = [as_array(pixels) for pixels in drawn]
-    result = replace(knee[0], segments=segments_of(knee[1], arrays))
-    path = written_by_frames(result, "labelmap", tmp_path_factory.mktemp("labelmap"))
+def as_labels(arrays: Arrays) -> Drawn:
     strength = np.stack([np.where(array >= 0.5, array, 0) for array in arrays], axis=-1)
-    labels = np.where(strength.any(-1), strength.argmax(-1) + 1, 0).astype(np.uint8)
-    assert path.read_bytes() == by_highdicom(result, "labelmap", labels, path)
+    return arrays, np.where(strength.any(-1), strength.argmax(-1) + 1, 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("form", "made"), [("fractional", as_probabilities), ("binary", as_masks), ("labelmap", as_labels)]
+)
+@FEWER
+@given(drawn=st.lists(some_pixels, min_size=1, max_size=4))
+def test_segments_have_the_bytes_of_an_object_made_as_a_whole(
+    knee: tuple[Result, Volume],
+    tmp_path_factory: pytest.TempPathFactory,
+    form: str,
+    made: Callable[[Arrays], Drawn],
+    drawn: list[Pixels],
+) -> None:
+    arrays, whole = made([as_array(pixels) for pixels in drawn])
+    if form != "binary" or whole.any():  # a mask without a pixel makes no object
+        result = replace(knee[0], segments=segments_of(knee[1], arrays))
+        path = written_by_frames(result, form, tmp_path_factory.mktemp(form))
+        assert path.read_bytes() == by_highdicom(result, form, whole, path)
 
 
 def test_a_label_map_of_more_than_255_segments_has_two_bytes_a_pixel(
