@@ -335,7 +335,8 @@ def with_stacks(study: Study) -> Result:
     """Derived slices, uncertainty maps and a segment on the acquired ones."""
     (first, *_) = stacks(study.series[0])
     volume = read_stack(first)
-    mask = np.asarray(volume.array) > np.median(volume.array)
+    array = np.asarray(volume.array, np.float32)
+    mask = array > np.median(array)
     segment = Segment("Bright", standard.SCT.AnatomicalStructure, codes.KNEE, volume.with_array(mask))
     return replace(knee_result(study), segments=(segment,))
 

@@ -131,6 +131,9 @@ def test_of_overlapping_labels_the_more_probable_one_has_the_pixel(
 
 
 # ---- on frames
+Maps = dict[tuple[str, int | None], np.ndarray]  # by label and frame number
+
+
 def map_of(shape: tuple[int, int], row: int, column: int) -> np.ndarray:
     """A map with one pixel above the threshold and one below it."""
     found = np.zeros(shape, np.float32)
@@ -138,7 +141,7 @@ def map_of(shape: tuple[int, int], row: int, column: int) -> np.ndarray:
     return found
 
 
-def on_frames(study: Study, tmp_path: Path, maps: dict[tuple[str, int | None], np.ndarray]) -> Result:
+def on_frames(study: Study, tmp_path: Path, maps: Maps) -> Result:
     """A result with a heatmap for each label and frame number, on the only image of a study."""
     (instance,) = study.instances
     heatmaps = tuple(
@@ -154,7 +157,7 @@ def on_frames(study: Study, tmp_path: Path, maps: dict[tuple[str, int | None], n
 def test_maps_of_a_cine_lie_on_their_frames(tmp_path: Path, form: str, encoded: Encode) -> None:
     study = cine_study(tmp_path / "in")
     uid = study.instances[0].sop_instance_uid
-    maps = {("A", 2): map_of((7, 9), 1, 1), ("B", 4): map_of((7, 9), 2, 5), ("C", 2): map_of((7, 9), 5, 3)}
+    maps: Maps = {("A", 2): map_of((7, 9), 1, 1), ("B", 4): map_of((7, 9), 2, 5), ("C", 2): map_of((7, 9), 5, 3)}
     objects = encoded(on_frames(study, tmp_path, maps), f"segmentation_{form}")[f"segmentation_{form}"]
     assert len(objects) == 2  # one for each frame: only by its references does it tell which
     assert_shows(form, objects, {(label, uid, number): array for (label, number), array in maps.items()})
@@ -202,7 +205,7 @@ def test_maps_of_an_enhanced_image_lie_on_their_frames(
 ) -> None:
     series, _ = enhanced_mr(tmp_path / "in", echo_times_ms=echo_times_ms)
     study = Study(series.study_instance_uid, (series,))
-    maps = {("A", 3): map_of((8, 6), 1, 1), ("B", 1): map_of((8, 6), 2, 3), ("C", 4): map_of((8, 6), 7, 0)}
+    maps: Maps = {("A", 3): map_of((8, 6), 1, 1), ("B", 1): map_of((8, 6), 2, 3), ("C", 4): map_of((8, 6), 7, 0)}
     objects = encoded(on_frames(study, tmp_path, maps), f"segmentation_{form}")[f"segmentation_{form}"]
     assert len(objects) == len(echo_times_ms)  # no object has two frames at one place
     uid = study.instances[0].sop_instance_uid
@@ -223,7 +226,7 @@ def test_frames_that_are_not_parallel_share_no_object(tmp_path: Path, encoded: E
 
     series, _ = enhanced_mr(tmp_path / "in")
     study = changed(Study(series.study_instance_uid, (series,)), turn)
-    maps = {("A", 2): map_of((8, 6), 1, 1), ("B", 4): map_of((8, 6), 2, 3)}
+    maps: Maps = {("A", 2): map_of((8, 6), 1, 1), ("B", 4): map_of((8, 6), 2, 3)}
     objects = encoded(on_frames(study, tmp_path, maps), "segmentation_binary")["segmentation_binary"]
     uid = study.instances[0].sop_instance_uid
     assert_shows("binary", objects, {(label, uid, number): array for (label, number), array in maps.items()})
