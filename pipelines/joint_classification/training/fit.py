@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from monai.bundle import ConfigParser
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.joint_classification.kinds import BUNDLE, KINDS
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder, Output
 from pipelines.joint_classification.training.cohort import Cohort
 from pipelines.joint_classification.training.losses import csae_loss, foreign_loss, inverse_frequency
 from pipelines.lab.checkpoint import Checkpoint
-from pipelines.lab.schedules import warm_up_then_cosine
-from pipelines.lab.trainer import StepBatches, StepTrainer
+from pipelines.lab.trainer import StepBatches
 from pipelines.lab.training_log import CsvLog, Report
 
 ALPHA = 0.8  # weight of the classification; alpha = 1 is the ablation without the auto-encoder
@@ -28,8 +29,7 @@ WARM_UP = 0.08  # share of the steps
 DRAWN = 0.5  # share of a batch that is drawn again: the decoder costs as much as the encoder, and has the easier task
 FOREIGN = 0.5  # foreign images in a batch, per labelled one
 FOREIGN_WEIGHT = 0.5  # of their loss
-AVERAGE = 0.99  # decay of the running average of the weights, which is what is kept
-KEEP_EVERY = 50  # steps between two checkpoints
+TRAIN = "configs/train.json"
 
 Progress = Callable[[int, Mapping[str, float]], object]
 Batch = tuple[Tensor, Tensor]
@@ -164,8 +164,8 @@ def fit(
 ) -> nn.Module:
     """Train a network on a cohort, in place, and return it in evaluation mode on the CPU.
 
-    Cases without a class teach the auto-encoder what is none of them. Adam with decoupled weight decay. `train.json`
-    of the bundles says the same of the networks that are shipped.
+    Cases without a class teach the auto-encoder what is none of them. Optimiser, course of the learning rate, averaging
+    and clipping are those of the bundles' `train.json`.
 
     Parameters
     ----------
@@ -184,26 +184,20 @@ def fit(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device).to(memory_format=layout(cohort.images.ndim))  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    handlers = [Report(progress)] if progress else []
-    StepTrainer(
-        device=device,
-        max_epochs=1,
-        epoch_length=schedule.steps,
-        train_data_loader=CohortBatches(
-            cohort, schedule, labelled_only=not isinstance(network, ConvolutionalSupervisedAutoEncoder)
-        ),
-        network=network,
-        optimizer=optimiser,
-        step_loss=StepLoss(network, schedule, cohort.labels),
-        lr_scheduler=warm_up_then_cosine(optimiser, schedule.steps, schedule.warm_up),
-        averaging=AVERAGE,
-        clip_norm=1.0,
-        seed=schedule.seed,
-        checkpoint=checkpoint,
-        keep_every=KEEP_EVERY,
-        train_handlers=[*handlers, *([CsvLog(log)] if log else [])],
-    ).run()
+    config = ConfigParser()
+    config.read_config(BUNDLE / KINDS[2 if cohort.images.ndim == 4 else 3] / TRAIN)
+    config.update(
+        {
+            "device": device,
+            "schedule": schedule,
+            "network": network,
+            "checkpoint": checkpoint,
+            "train::dataset": cohort,
+            "train::dataloader::labelled_only": not isinstance(network, ConvolutionalSupervisedAutoEncoder),
+            "train::handlers": [*([Report(progress)] if progress else []), *([CsvLog(log)] if log else [])],
+        }
+    )
+    config.get_parsed_content("train::trainer").run()
     return trained(network)
 
 

@@ -1,5 +1,7 @@
 """The training loop: it learns, it resumes where it stopped, and the same seed gives the same network."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,13 @@ import pytest
 import torch
 
 from pipelines.joint_classification.answers import ask
+from pipelines.joint_classification.kinds import BUNDLE, KINDS
 from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 from pipelines.joint_classification.simulation import ultrasound, unknown_ultrasound
 from pipelines.joint_classification.training.cohort import Cohort, cohort, joined
 from pipelines.joint_classification.training.fit import (
     FOREIGN,
-    KEEP_EVERY,
+    TRAIN,
     CohortBatches,
     Schedule,
     augment,
@@ -25,6 +28,8 @@ from pipelines.lab.checkpoint import Checkpoint
 from pipelines.lab.training_log import read_log
 
 CHANNELS = (8, 8, 16)
+CONFIGS = {name: json.loads((BUNDLE / name / TRAIN).read_text()) for name in KINDS.values()}
+KEEP_EVERY: int = CONFIGS["ultrasound"]["train"]["trainer"]["keep_every"]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,27 @@ def test_a_training_that_was_broken_off_ends_as_if_it_had_not_been(few: Cohort, 
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
     assert [row["step"] for row in read_log(log)] == list(range(1, schedule.steps + 1))
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_a_schedule_is_that_of_the_bundle_unless_it_says_otherwise(kind: str) -> None:
+    config, usual = CONFIGS[kind], Schedule(steps=1, batch=1)
+    assert {name: config[name] for name in ("learning_rate", "weight_decay", "alpha")} == {
+        "learning_rate": usual.learning_rate,
+        "weight_decay": usual.weight_decay,
+        "alpha": usual.alpha,
+    }
+
+
+def test_a_rival_is_trained_as_the_config_says_without_what_is_none_of_the_classes(few: Cohort) -> None:
+    torch.manual_seed(0)
+    last = torch.nn.Linear(16, 3)
+    rival = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(), last)
+    before = last.weight.detach().clone()
+    seen: list[Mapping[str, float]] = []
+    assert fit(rival, few, Schedule(steps=3, batch=4), lambda _step, figures: seen.append(figures)) is rival
+    assert not torch.equal(last.weight, before)
+    assert seen[0]["learning_rate"] == Schedule(steps=3, batch=4).learning_rate
 
 
 def test_the_classification_has_all_the_weight_at_first_and_its_share_in_the_end() -> None:
