@@ -49,12 +49,8 @@ def expected_calibration_error(confidence: Array, right: NDArray[np.bool_], bins
 
     Parameters
     ----------
-    confidence
-        (N,) probability of the answer, 0..1.
-    right
-        (N,) whether it is right.
-    bins
-        Number of bins of confidence, of equal width.
+    confidence, right, bins
+        As of `reliability`.
     """
     rows = reliability(confidence, right, bins)
     return sum(abs(row.confidence - row.right) * (row.cases / len(confidence)) for row in rows)

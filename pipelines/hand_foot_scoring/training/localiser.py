@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -364,25 +364,43 @@ def train_localiser(
             mask_loss(found.mask.float(), mask) + weight * of_pose + SIGN_WEIGHT * sign_loss(found.signs.float(), signs)
         )
 
+    samples = StreamBatches(lambda first: Samples(seed, first, films, graded, share, easy * batch), batch)
+    _run(
+        network,
+        optimiser,
+        loss,
+        samples,
+        steps,
+        averaging=AVERAGED,
+        seed=seed,
+        checkpoint=checkpoint,
+        train_handlers=handlers,
+    )
+    return network.eval()
+
+
+def _run(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss: Callable[[Sequence[Tensor], int], Tensor],
+    samples: StreamBatches,
+    steps: int,
+    **further: Any,
+) -> None:
+    """Train a network where it is; `further` goes to `StepTrainer`."""
     if steps:
         StepTrainer(
-            device=device,
+            device=next(network.parameters()).device,
             max_epochs=1,
             epoch_length=steps,
-            train_data_loader=StreamBatches(
-                lambda first: Samples(seed, first, films, graded, share, easy * batch), batch
-            ),
+            train_data_loader=samples,
             network=network,
             optimizer=optimiser,
             step_loss=loss,
             lr_scheduler=torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps)),
-            averaging=AVERAGED,
-            seed=seed,
-            checkpoint=checkpoint,
             keep_every=KEPT_EVERY,
-            train_handlers=handlers,
+            **further,
         ).run()
-    return network.eval()
 
 
 def short(device: str) -> torch.autocast:
@@ -450,19 +468,6 @@ def learn_children(
             features = network.fine(canvas.to(device).contiguous(memory_format=torch.channels_last))
         return nn.functional.binary_cross_entropy_with_logits(head(features)[:, 0], child.to(device).float())
 
-    if steps:
-        StepTrainer(
-            device=device,
-            max_epochs=1,
-            epoch_length=steps,
-            train_data_loader=StreamBatches(lambda first: ChildSamples(seed, first), CHILD_BATCH),
-            network=head,
-            optimizer=optimiser,
-            step_loss=loss,
-            lr_scheduler=torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, steps)),
-            seed=seed,
-            checkpoint=checkpoint,
-            keep_every=KEPT_EVERY,
-            train_handlers=handlers,
-        ).run()
+    films = StreamBatches(lambda first: ChildSamples(seed, first), CHILD_BATCH)
+    _run(head, optimiser, loss, films, steps, seed=seed, checkpoint=checkpoint, train_handlers=handlers)
     network.eval()

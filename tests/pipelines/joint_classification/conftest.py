@@ -1,4 +1,4 @@
-"""One thread for torch in the tests of this folder: small inputs run slower on two."""
+"""What the tests of this folder share; one thread for torch: small inputs run slower on two."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ import torch
 
 from dicom_sr.findings import Result
 from pipelines.joint_classification.example import example
+from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -15,6 +16,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def network() -> ConvolutionalSupervisedAutoEncoder:
+    """A small network for pictures with random weights."""
+    torch.manual_seed(0)
+    return ConvolutionalSupervisedAutoEncoder(2, channels=(8, 8, 16)).eval()
 
 
 @pytest.fixture(scope="session")

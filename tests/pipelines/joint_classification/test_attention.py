@@ -15,12 +15,6 @@ from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEn
 
 
 @pytest.fixture(scope="module")
-def network() -> ConvolutionalSupervisedAutoEncoder:
-    torch.manual_seed(0)
-    return ConvolutionalSupervisedAutoEncoder(2, channels=(8, 8, 16)).eval()
-
-
-@pytest.fixture(scope="module")
 def trained() -> ConvolutionalSupervisedAutoEncoder:
     """A network that has learnt to call a bright spot class 1, wherever it is."""
     torch.manual_seed(1)

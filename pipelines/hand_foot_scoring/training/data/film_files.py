@@ -18,7 +18,6 @@ Image = NDArray[np.float32]
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 METAIMAGE = (".mha", ".mhd")
 DICOM = (".dcm", ".dicom", ".ima", "")  # files of an export often have no ending
-ENDINGS = (*PICTURES, *METAIMAGE, *DICOM)
 _MAGIC = b"DICM"  # after the preamble of 128 bytes, PS3.10 7.1
 _FIRST_GROUPS = (b"\x02\0", b"\x08\0", b"\0\x08")  # of a file meta group and of data sets in either byte order
 

@@ -82,7 +82,7 @@ def test_films_that_cannot_be_used_are_named_with_the_reason(finder: Finder, tmp
     found = cut([good, wrong], finder, 0, 0)
     (remark,) = found.remarks
     assert remark == "1 x no right hand was found on it, but right foot (films.csv, row 3)"
-    assert found.reasons == ("1 x no right hand was found on it, but right foot",)  # a manifest names no film
+    assert found.reasons == ("1 x no right hand was found on it, but right foot",)  # the metadata name no film
     with pytest.raises(UnreadableData, match="no graded joint could be cut from any film: 1 x no right hand"):
         cut([wrong], finder, 0, 0)
 

@@ -9,13 +9,6 @@ import pytest
 import torch
 
 from pipelines.joint_classification.evaluation import map_checks
-from pipelines.joint_classification.network import ConvolutionalSupervisedAutoEncoder
-
-
-@pytest.fixture(scope="module")
-def network() -> ConvolutionalSupervisedAutoEncoder:
-    torch.manual_seed(0)
-    return ConvolutionalSupervisedAutoEncoder(2, channels=(8, 8, 16)).eval()
 
 
 def test_forgetting_everything_changes_the_answer_and_forgetting_the_end_only_the_end(network: Any) -> None:
