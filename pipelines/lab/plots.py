@@ -16,6 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -32,7 +33,9 @@ Array = NDArray[np.floating[Any]]
 LIMITS = 1.96  # standard deviations to the limits of agreement (Bland and Altman 1986)
 MANY = 60  # points from which on the intervals of each would hide one another
 SHORT = 8  # characters of a class that fit below a column of a confusion matrix
+FEW = 20  # points up to which each is marked; a single one would not be seen
 DPI = 110
+TIME = "seconds"  # column of a log that says nothing of the network
 
 
 def _hex(colour: drawing.Colour) -> str:
@@ -47,6 +50,8 @@ _STYLE: Any = {  # the type of each key is a literal of its own in the types of 
     "savefig.dpi": DPI,
     "savefig.facecolor": GROUND,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.12,  # inches
+    "figure.constrained_layout.w_pad": 0.12,
     "axes.facecolor": GROUND,
     "axes.edgecolor": RULE,
     "axes.labelcolor": MUTED,
@@ -352,6 +357,8 @@ def histogram(
 def learning_curves(log: Path, *, title: str = "Training") -> Figure:
     """The columns of a training's log against its first one, one panel for each; positive ones on a logarithmic axis.
 
+    That of the time is left out.
+
     Parameters
     ----------
     log
@@ -367,6 +374,7 @@ def learning_curves(log: Path, *, title: str = "Training") -> Figure:
     with log.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     along, *names = rows[0].keys() if rows else [""]
+    names = [name for name in names if name != TIME]
     curves = {name: _curve(rows, along, name) for name in names}
     curves = {name: points for name, points in curves.items() if points}
     if not curves:
@@ -378,13 +386,15 @@ def learning_curves(log: Path, *, title: str = "Training") -> Figure:
     ):
         steps, values = zip(*points, strict=True)
         means = _running_means(values)
-        axes.plot(steps, values, lw=1.2, alpha=0.35 if means is not None else 1.0)
+        marker = "o" if len(values) < FEW else ""
+        axes.plot(steps, values, lw=1.2, marker=marker, ms=4, alpha=0.35 if means is not None else 1.0)
         if means is not None:
             axes.plot(steps, means, lw=1.6, color=ACCENT)
         axes.set_ylabel(name.replace("_", " "))
         if min(values) > 0 and max(values) > 10 * min(values):
             axes.set_yscale("log")
     axes.set_xlabel(along)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure
 
 

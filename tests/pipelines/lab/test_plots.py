@@ -131,7 +131,8 @@ def test_the_bars_of_a_histogram_are_shares_of_each_group() -> None:
 
 def test_the_curves_of_a_log_have_a_panel_for_each_column_of_numbers(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
-    log.write_text("step,loss,rate,phase\n0,10.0,0.1,easy\n50,0.5,,easy\n100,0.1,0.2,hard\n", encoding="utf-8")
+    rows = ("step,loss,rate,phase,seconds", "0,10.0,0.1,easy,1", "50,0.5,,easy,2", "100,0.1,0.2,hard,3")
+    log.write_text("\n".join(rows), encoding="utf-8")
     figure = plots.learning_curves(log)
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "rate"]
     assert np.allclose(np.asarray(figure.axes[0].lines[0].get_xydata()), [(0, 10), (50, 0.5), (100, 0.1)])
@@ -147,6 +148,14 @@ def test_a_long_curve_is_drawn_with_its_running_mean(tmp_path: Path) -> None:
     assert set(noisy) == {0, 1}
     assert np.allclose(mean[3:], 0.5)  # over four steps
     assert mean[0] == 0
+
+
+def test_a_training_of_one_step_is_seen(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("step,loss\n1,0.5\n", encoding="utf-8")
+    (axes,) = plots.learning_curves(log).axes
+    assert axes.lines[0].get_marker() == "o"
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
 
 
 def test_a_log_without_figures_is_refused(tmp_path: Path) -> None:

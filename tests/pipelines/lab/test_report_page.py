@@ -6,6 +6,7 @@ import base64
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -36,6 +37,17 @@ def test_a_full_page_shows_further_pictures_from_their_files(tmp_path: Path, mon
     page = report.write().read_text(encoding="utf-8")
     assert page.count("data:image/png") == 1
     assert 'src="two.png"' in page
+
+
+def test_curves_change_with_the_colours_of_the_page_and_pictures_do_not(tmp_path: Path) -> None:
+    report = Report(tmp_path, "Colours")
+    report.picture("curve", plots.reliability([(0.5, 0.5, 3)]), "")
+    report.picture("map", plots.panels({"a": np.eye(3)}), "")
+    report.picture("film", Image.new("RGB", (4, 3)), "")
+    page = report.write().read_text(encoding="utf-8")
+    kinds = re.findall(r'<a href="(\w+)\.png"><img( class="plot")? ', page)
+    assert kinds == [("curve", ' class="plot"'), ("map", ""), ("film", "")]
+    assert re.search(r"prefers-color-scheme: light.* img\.plot { filter: invert", page)
 
 
 def test_a_figure_is_written_as_a_picture_of_its_own_size(tmp_path: Path) -> None:
