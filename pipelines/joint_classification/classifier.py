@@ -285,7 +285,7 @@ def load(dimensions: Dimensions, bundle: Path = BUNDLE, device: str = "cpu") -> 
     folder = bundle / KINDS[dimensions]
     if not folder.is_dir():
         kind = "images" if dimensions == 2 else "volumes"
-        raise UnsuitableInput(f"there is no trained model for {kind} here; condyle train makes one")
+        raise UnsuitableInput(f"{bundle}: there is no trained model for {kind} here; condyle train makes one")
     card = read_card(dimensions, bundle)
     where = resolved(device)
     config = parser(folder, BUNDLE / KINDS[dimensions], device=str(where))

@@ -22,6 +22,7 @@ Array = NDArray[np.float32]
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 SCANCO = (".aim", ".isq", ".aim;1", ".isq;1")
 DICOM = (".dcm", ".ima")
+NO_PICTURE = (UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)  # raised by Pillow
 VOLUMES = (*SCANCO, ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 
 
@@ -64,7 +65,7 @@ def read_picture(path: Path, width_mm: float = float("nan")) -> Array:
     if path.suffix.lower() in PICTURES:
         try:
             rgb = np.asarray(Image.open(path).convert("RGB"))
-        except UnidentifiedImageError:
+        except NO_PICTURE:
             raise UnsuitableInput("is no picture") from None
         found = [Picture(ImageReference("1"), rgb, "", None, "none")]
     else:
@@ -93,7 +94,10 @@ def read_scan(path: Path) -> tuple[Array, tuple[float, float, float]]:
     if name.endswith(SCANCO):
         scan = scanco.read(path)
         return scan.array, scan.spacing_mm
-    image = SimpleITK.ReadImage(str(path), SimpleITK.sitkFloat32)
+    try:
+        image = SimpleITK.ReadImage(str(path), SimpleITK.sitkFloat32)
+    except RuntimeError:  # with pages of where in ITK
+        raise UnsuitableInput("is no volume that can be read") from None
     if image.GetDimension() != 3:
         raise UnsuitableInput("is not a volume")
     x, y, z = image.GetSpacing()

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from pipelines.bundle_configs import UnusableBundle
 from pipelines.knee_oa_risk import BUNDLE, DESCRIPTION, SIMULATED, WEIGHTS
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch
 from pipelines.knee_oa_risk.network import Cells, RiskNetwork, cumulative_incidence
@@ -40,9 +42,18 @@ class RiskCalibration:
 
     @classmethod
     def read(cls, path: Path) -> RiskCalibration:
-        """The calibration that `write` wrote."""
-        row = json.loads(path.read_text(encoding="utf-8"))
-        return cls(tuple(row["intercept"]), tuple(row["slope"]), row["source"])
+        """The calibration that `write` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file holds none.
+        """
+        try:
+            row = json.loads(path.read_text(encoding="utf-8"))
+            return cls(tuple(row["intercept"]), tuple(row["slope"]), row["source"])
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{path}: should be what condyle train --recalibrate wrote") from None
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
@@ -93,24 +104,32 @@ class Ensemble:
 
         Raises
         ------
-        ValueError
-            If it was trained with another vocabulary than this version has.
+        UnusableBundle
+            If a file is missing or damaged, or it was trained with another vocabulary than this version has.
         """
-        row = json.loads((bundle / DESCRIPTION).read_text(encoding="utf-8"))
-        calibration = RiskCalibration(**{key: _tuple(value) for key, value in row.pop("calibration").items()})
-        card = EnsembleDescription(calibration=calibration, interval_scale=tuple(row.pop("interval_scale")), **row)
+        try:
+            row = json.loads((bundle / DESCRIPTION).read_text(encoding="utf-8"))
+            calibration = RiskCalibration(**{key: _tuple(value) for key, value in row.pop("calibration").items()})
+            card = EnsembleDescription(calibration=calibration, interval_scale=tuple(row.pop("interval_scale")), **row)
+        except OSError as error:
+            raise UnusableBundle(f"{bundle / DESCRIPTION}: cannot be read: {error.strerror}") from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UnusableBundle(f"{bundle / DESCRIPTION}: does not describe a model of this version") from error
         if (card.codes, card.values) != (len(matrix_codes()), len(STATIC_NAMES)):
-            raise ValueError(
+            raise UnusableBundle(
                 f"{bundle}: trained on {card.codes} codes and {card.values} values, this version has "
                 f"{len(matrix_codes())} and {len(STATIC_NAMES)}; train it again"
             )
-        weights = load_file(bundle / WEIGHTS)
         networks = []
-        for number in range(card.members):
-            network = RiskNetwork(card.codes, card.values)
-            mark = f"{number}."
-            network.load_state_dict({k.removeprefix(mark): v for k, v in weights.items() if k.startswith(mark)})
-            networks.append(network)
+        try:
+            weights = load_file(bundle / WEIGHTS)
+            for number in range(card.members):
+                network = RiskNetwork(card.codes, card.values)
+                mark = f"{number}."
+                network.load_state_dict({k.removeprefix(mark): v for k, v in weights.items() if k.startswith(mark)})
+                networks.append(network)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise UnusableBundle(f"{bundle / WEIGHTS}: does not hold the weights of these networks: {error}") from error
         return cls(networks, card)
 
     def save(self, bundle: Path) -> None:

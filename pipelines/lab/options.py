@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.device import device_name
-from pipelines.lab.arguments import existing_folder, existing_path, output_folder
+from pipelines.lab.arguments import count, existing_folder, existing_path, output_folder, whole_number
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -15,13 +15,16 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def add_seed(options: ArgumentParser, default: int = 0) -> None:
     """`--seed`: where all chance of a training comes from."""
     options.add_argument(
-        "--seed", type=_number, default=default, help="of weights and of everything drawn; the same seed, the same run"
+        "--seed",
+        type=whole_number,
+        default=default,
+        help="of weights and of everything drawn; the same seed, the same run",
     )
 
 
 def add_threads(options: ArgumentParser, default: int = 1) -> None:
     """`--threads`: of the CPU."""
-    options.add_argument("--threads", type=_count, default=default, help=f"CPU threads; default: {default}")
+    options.add_argument("--threads", type=count, default=default, help=f"CPU threads; default: {default}")
 
 
 def add_device(options: ArgumentParser) -> None:
@@ -117,15 +120,3 @@ def _device(text: str) -> str:
         return device_name(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ArgumentTypeError(f"{text!r}: should be a whole number, 0 or more")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if _number(text) < 1:
-        raise ArgumentTypeError("should be 1 or more")
-    return int(text)

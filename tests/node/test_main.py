@@ -419,7 +419,7 @@ def test_evaluating_a_model_that_is_not_there_is_answered_in_a_sentence(tmp_path
     assert f"{bundle}: there is no such folder" in ended.stderr
     bundle.mkdir()
     ended = condyle("evaluate", "joint_classification", "--bundle", bundle, "--card", tmp_path / "card.md")
-    assert ended.returncode == 2
+    assert ended.returncode == 1
     assert "there is no trained model for images here" in ended.stderr
     assert "Traceback" not in ended.stderr
 

@@ -24,7 +24,15 @@ from pipelines.hand_foot_scoring.training.data import layouts
 from pipelines.hand_foot_scoring.training.data.film_files import UnreadableData
 from pipelines.hand_foot_scoring.training.data.graded_films import SETS, SHARES
 from pipelines.hand_foot_scoring.training.plan import EPOCHS, PATIENTS
-from pipelines.lab.arguments import existing_file, existing_folder, existing_path, output_file
+from pipelines.lab.arguments import (
+    count,
+    existing_file,
+    existing_folder,
+    existing_path,
+    output_file,
+    share,
+    whole_number,
+)
 from pipelines.lab.options import add_bundle, add_device, add_report, add_seed, add_threads
 
 MODES = ("ablation", "multi_task", "style", "marked")  # each measures something by itself
@@ -50,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("all", *SETS),
         help="of the graded films; else those kept apart when the bundle was trained on these data, or all",
     )
-    made.add_argument("--sets", type=float, nargs=3, default=SHARES, metavar="SHARE", help="as in training")
+    made.add_argument("--sets", type=share, nargs=3, default=SHARES, metavar="SHARE", help="as in training")
     made.add_argument("--ablation", action="store_true", help="train every loss anew on the same simulated patients")
     made.add_argument(
         "--multi-task", action="store_true", help="train on crops, on the localiser's features, and on both"
@@ -73,29 +81,35 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--bins", type=existing_file, default=BINS, help="damage bins of the surrogate metrics, YAML")
     made.add_argument("--json", type=output_file, help="file to write the figures to")
     add_seed(made)
-    made.add_argument("--seeds", type=int, default=3, help="number of seeds of a comparison")
-    made.add_argument("--patients", type=int, default=150, help="number of simulated patients to measure on")
+    made.add_argument("--seeds", type=count, default=3, help="number of seeds of a comparison")
+    made.add_argument("--patients", type=count, default=150, help="number of simulated patients to measure on")
     made.add_argument(
-        "--limbs", type=int, default=15, help="simulated hands and feet of each age to look for open growth plates on"
+        "--limbs",
+        type=whole_number,
+        default=15,
+        help="simulated hands and feet of each age to look for open growth plates on",
     )
     made.add_argument(
-        "--train-patients", type=int, default=PATIENTS, help="number of patients to train on in a comparison"
+        "--train-patients", type=count, default=PATIENTS, help="number of patients to train on in a comparison"
     )
-    made.add_argument("--epochs", type=int, default=EPOCHS, help="training epochs in a comparison")
+    made.add_argument("--epochs", type=count, default=EPOCHS, help="training epochs in a comparison")
     add_threads(made)
     add_device(made)
     return made
 
 
 def main(arguments: list[str]) -> int:
-    """Measure what was asked for; 0 on success, 2 where options or data do not go together or cannot be used."""
+    """Measure what was asked for; 0 on success, 1 if data or bundle cannot be used, 2 if the options cannot."""
     options = parser().parse_args(arguments)
     console = Console()
     try:
         measured(options, console)
-    except (OSError, OtherPicture, UnreadableData, UnusableBundle, UnusableDevice, WrongOptions) as error:
+    except (UnusableDevice, WrongOptions) as error:
         console.print(str(error), markup=False, soft_wrap=True)
         return 2
+    except (OSError, OtherPicture, UnreadableData, UnusableBundle) as error:
+        console.print(str(error), markup=False, soft_wrap=True)
+        return 1
     return 0
 
 

@@ -59,7 +59,7 @@ def evaluate_graded(options: argparse.Namespace, console: Console) -> dict[str, 
     Raises
     ------
     UnreadableData
-        If the data are not as they should be, or no film of the wanted set is there.
+        If the data are not as they should be, no film of the wanted set is there, or none of its cells could be read.
     """
     read = layouts.read(options.layout, options.data, places=options.report is not None)
     for remark in read.remarks:
@@ -78,6 +78,8 @@ def evaluate_graded(options: argparse.Namespace, console: Console) -> dict[str, 
     if options.report is not None:
         page = graded_report.write(options.report, done, figures, correlation, trained_on(options.bundle))
         console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
+    if not figures["read_cells"]:
+        raise UnreadableData(f"{options.data}: nothing was measured: no graded cell could be read")
     return figures
 
 

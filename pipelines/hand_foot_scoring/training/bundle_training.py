@@ -71,7 +71,7 @@ class SiteData:
     digest: str  # of all of them
 
     def source(self, films: Sequence[GradedFilm], share: float) -> Source:
-        """What a manifest says of some of them."""
+        """What the metadata say of some of them."""
         patients = len({film.patient for film in films})
         return Source(self.name, self.licence, patients, len(films), share, self.layout, self.shares, self.digest)
 
@@ -230,6 +230,10 @@ class Training:
         if films and graded is None and plan.start is not None:
             self._say("no film has enough marked joints to learn their places from: the localiser is that of --start")
             return self._copied(LOCALISER)
+        if films and graded is None:
+            self._say(
+                "no film has enough marked joints to learn their places from: those of simulated films are learned"
+            )
         seen = f"localiser, seed {plan.seed}, {plan.steps} steps"
         kept, children = (
             self._checkpoint("localiser", seen),

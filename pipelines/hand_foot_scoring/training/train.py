@@ -32,7 +32,7 @@ from pipelines.hand_foot_scoring.training.plan import (
     STEPS,
     Plan,
 )
-from pipelines.lab.arguments import existing_folder, existing_path
+from pipelines.lab.arguments import count, existing_folder, existing_path, share, whole_number
 from pipelines.lab.checkpoint import OtherTraining
 from pipelines.lab.options import add_device, add_output, add_seed, add_threads
 from pipelines.lab.workflow import run_workflow
@@ -56,11 +56,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--name", help="of the data, for the metadata and every result; else that of set or folder")
     made.add_argument("--licence", default="not stated", help="of the data, for the metadata")
     made.add_argument(
-        "--real-share", type=_share, default=REAL_SHARE, help="of what is learned from that is real, 0 to 1"
+        "--real-share", type=share, default=REAL_SHARE, help="of what is learned from that is real, 0 to 1"
     )
     made.add_argument(
         "--sets",
-        type=_share,
+        type=share,
         nargs=3,
         default=SHARES,
         metavar="SHARE",
@@ -69,32 +69,36 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--start", type=existing_folder, help="bundle whose networks the training starts from; else from random ones"
     )
-    made.add_argument("--skeletons", type=int, default=SKELETONS, help="simulated, of each part, for the shape models")
-    made.add_argument("--steps", type=int, default=STEPS, help="batches of 8 films for the localiser")
     made.add_argument(
-        "--child-steps", type=int, default=CHILD_STEPS, help="batches for its sign of open growth plates, afterwards"
+        "--skeletons", type=whole_number, default=SKELETONS, help="simulated, of each part, for the shape models"
     )
-    made.add_argument("--patients", type=int, default=PATIENTS, help="simulated patients for the damage heads")
-    made.add_argument("--epochs", type=int, default=EPOCHS, help="of the damage heads")
+    made.add_argument("--steps", type=whole_number, default=STEPS, help="batches of 8 films for the localiser")
     made.add_argument(
-        "--calibration-patients", type=int, default=CALIBRATION_PATIENTS, help="simulated patients for the calibration"
+        "--child-steps",
+        type=whole_number,
+        default=CHILD_STEPS,
+        help="batches for its sign of open growth plates, afterwards",
+    )
+    made.add_argument("--patients", type=whole_number, default=PATIENTS, help="simulated patients for the damage heads")
+    made.add_argument("--epochs", type=count, default=EPOCHS, help="of the damage heads")
+    made.add_argument(
+        "--calibration-patients",
+        type=whole_number,
+        default=CALIBRATION_PATIENTS,
+        help="simulated patients for the calibration",
     )
     made.add_argument(
-        "--gate-patients", type=int, default=GATE_PATIENTS, help="simulated patients for the gate of the joints"
+        "--gate-patients",
+        type=whole_number,
+        default=GATE_PATIENTS,
+        help="simulated patients for the gate of the joints",
     )
     made.add_argument("--loss", choices=LOSSES, default="local_smoothing", help="of the damage heads")
     return made
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return value
-
-
 def main(arguments: list[str]) -> int:
-    """Train what was asked for and write the bundle; 0 on success, 2 where options, data or folder do not fit."""
+    """Train and write what was asked for; 0 on success, 1 if data or folders will not do, 2 if the options will not."""
     options = parser().parse_args(arguments)
     console = Console()
     try:
@@ -104,7 +108,10 @@ def main(arguments: list[str]) -> int:
         said = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
         console.print(said, markup=False, soft_wrap=True)
         return 2
-    except (OtherTraining, UnreadableData, UnusableBundle, UnusableDevice) as error:
+    except UnusableDevice as error:
         console.print(str(error), markup=False, soft_wrap=True)
         return 2
+    except (OtherTraining, UnreadableData, UnusableBundle, OSError) as error:
+        console.print(str(error), markup=False, soft_wrap=True)
+        return 1
     return 0

@@ -1,7 +1,8 @@
 """`condyle evaluate joint_classification`: measure the shipped model, its gate and its maps, and rivals side by side.
 
 Every part is kept as json, so that an evaluation that was broken off goes on where it stopped. The model card is
-written from what was measured. The exit code is 1 when a bar is missed.
+written from what was measured. The exit code is 1 when a bar is missed or
+nothing can be measured.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy as np
 import torch
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.bundle_configs import INFERENCE
+from pipelines.bundle_configs import INFERENCE, UnusableBundle
+from pipelines.device import UnusableDevice
 from pipelines.joint_classification.answers import ask
 from pipelines.joint_classification.classifier import Classifier, load
 from pipelines.joint_classification.evaluation import card
@@ -35,7 +37,7 @@ from pipelines.joint_classification.prepare import INPUTS
 from pipelines.joint_classification.simulation import metacarpal, ultrasound
 from pipelines.joint_classification.training.cases import simulated
 from pipelines.joint_classification.training.train import LAYOUTS
-from pipelines.lab.arguments import existing_folder, output_file, output_folder
+from pipelines.lab.arguments import count, existing_folder, output_file, output_folder
 from pipelines.lab.bundle_files import write_json
 from pipelines.lab.options import add_bundle, add_data, add_device, add_report, add_threads, readable
 from pipelines.lab.report_page import PAGE
@@ -149,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
     add_bundle(options)
     add_report(options)
     options.add_argument("--parts", default=",".join(PARTS), help="comma-separated, of " + ", ".join(PARTS))
-    options.add_argument("--folds", type=int, default=5, help="how many of the five folds")
+    options.add_argument("--folds", type=count, default=5, help="how many of the five folds")
     options.add_argument("--methods", metavar="NAME,NAME", help="of the five folds: " + ", ".join(_methods(3)))
     options.add_argument("--real", type=existing_folder, metavar="FOLDER", help="real ultrasound that is to be refused")
     options.add_argument(
@@ -215,7 +217,7 @@ def _show_maps_by(method: str, bundle: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, write the card, say which bars are missed; 1 if one is missed, 2 if nothing can be measured, else 0."""
+    """Measure, write the card, say which bars are missed; 1 if one is missed or nothing can be measured, else 0."""
     made = parser()
     given = made.parse_args(arguments)
     parts, methods = given.parts.split(","), given.methods.split(",") if given.methods else None
@@ -234,9 +236,11 @@ def main(arguments: list[str]) -> int:
             return 0
         model = load(dimensions, bundle, given.device)
         found = evaluate(dimensions, model, parts, given.keep, given.real, say, given.folds, methods)
-    except (UnsuitableInput, ValueError) as error:
+    except UnusableDevice as error:
+        made.error(f"argument --device: {error}")
+    except (UnsuitableInput, UnusableBundle, OSError) as error:
         say(str(error))
-        return 2
+        return 1
     shown = found.get("attention", {}).get("shown")
     if shown and shown != model.card.heat_method:
         say(_show_maps_by(shown, bundle / KINDS[dimensions]))

@@ -172,4 +172,5 @@ def _read_case(folder: Path, row: LabelledFile, dimensions: int, inputs: Inputs)
         array, spacing_mm = read_scan(path)
         return prepare(cut_head(array, spacing_mm).density, inputs)
     except (UnsuitableInput, OSError, RuntimeError) as error:
-        raise UnsuitableInput(f"{row.file}: {error}") from error
+        why = str(error).removeprefix(f"{path.name} ")
+        raise UnsuitableInput(f"{row.file}: {why}") from error

@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
-from pipelines.device import resolved
+from pipelines.device import UnusableDevice, resolved
 from pipelines.joint_classification.kinds import BUNDLE, KINDS, Dimensions
 from pipelines.joint_classification.prepare import INPUTS
-from pipelines.lab.arguments import existing_folder
+from pipelines.lab.arguments import count, existing_folder, positive, share
+from pipelines.lab.checkpoint import OtherTraining
 from pipelines.lab.options import add_data, add_device, add_output, add_seed, add_threads
 from pipelines.lab.workflow import run_workflow
 
@@ -36,12 +37,12 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--initial", type=existing_folder, metavar="FOLDER", help="start from the weights of these bundles"
     )
-    options.add_argument("--patients", type=int, help="simulated patients to train on")
-    options.add_argument("--held-out", type=int, help="simulated patients to calibrate on")
-    options.add_argument("--steps", type=int)
-    options.add_argument("--batch", type=int)
-    options.add_argument("--rate", type=float, help="peak learning rate; default: 0.003")
-    options.add_argument("--alpha", type=float, help="weight of the classification; 1: no auto-encoder; default: 0.8")
+    options.add_argument("--patients", type=count, help="simulated patients to train on")
+    options.add_argument("--held-out", type=count, help="simulated patients to calibrate on")
+    options.add_argument("--steps", type=count)
+    options.add_argument("--batch", type=count)
+    options.add_argument("--rate", type=positive, help="peak learning rate; default: 0.003")
+    options.add_argument("--alpha", type=share, help="weight of the classification; 1: no auto-encoder; default: 0.8")
     add_seed(options, SEED)
     add_threads(options)
     add_device(options)
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
-    """Train and write the bundle; 0 on success, 2 if the data will not do."""
+    """Train and write the bundle; 0 on success, 1 if the data will not do, 2 if the options will not."""
     made = parser()
     given = made.parse_args(arguments)
     if len(given.data) > 1:
@@ -71,9 +72,11 @@ def main(arguments: list[str]) -> int:
             seed=given.seed,
             **values,
         )
-    except (UnsuitableInput, ValueError) as error:
+    except UnusableDevice as error:
+        made.error(f"argument --device: {error}")
+    except (UnsuitableInput, OtherTraining, OSError) as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return 1
     (output / KINDS[dimensions] / "training" / "checkpoint.pt").unlink(missing_ok=True)
     spent = (time.monotonic() - began) / 60
     sys.stderr.write(f"trained in {spent:.1f} min, bundle in {output / KINDS[dimensions]}\n")

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from dicom_sr.errors import UnsuitableInput
+from pipelines.bundle_configs import UnusableBundle
 from pipelines.knee_oa_risk import BUNDLE
 from pipelines.knee_oa_risk.evaluation.designs import design_rows, leak_rows
 from pipelines.knee_oa_risk.evaluation.foreign import answers
@@ -47,9 +48,9 @@ from pipelines.knee_oa_risk.simulation.population import FIRST_TEST_YEAR, simula
 from pipelines.knee_oa_risk.training.baselines import BASELINES, baseline_risks
 from pipelines.knee_oa_risk.training.fit import EPOCHS, fit
 from pipelines.knee_oa_risk.training.register import ANY_LAYOUT, LAYOUTS
-from pipelines.knee_oa_risk.training.train import PERSONS, SEED
+from pipelines.knee_oa_risk.training.train import FEWEST_PERSONS, PERSONS, SEED
 from pipelines.knee_oa_risk.vocabulary import matrix_codes
-from pipelines.lab.arguments import existing_file, existing_path, output_file, output_folder
+from pipelines.lab.arguments import count, existing_file, existing_path, output_file, output_folder
 from pipelines.lab.options import add_bundle, add_data, add_report, add_threads
 
 Floats = NDArray[np.float64]
@@ -80,6 +81,7 @@ def evaluate(
     records
         Folders of records that others made, to see what the pipeline says of them.
     """
+    ensemble = Ensemble.load(bundle)
     register = simulate(train_persons, SEED)
     early = Part.of(register.take(register.index_year < FIRST_TEST_YEAR - 1))
     later = simulate(persons, TEST_SEED)
@@ -91,7 +93,6 @@ def evaluate(
     leaks = kept.get("leaks", lambda: leak_rows(register, later, epochs, say))
     compared = kept.get("designs", lambda: design_rows(designs, epochs, say))
 
-    ensemble = Ensemble.load(bundle)
     members = ensemble.members_risk(test.batch)
     risks["network, 1 member"] = members[0]
     risks[MODEL] = ensemble.centre(members)[0]
@@ -150,16 +151,16 @@ def main(arguments: list[str]) -> int:
         "--recalibration", type=existing_file, metavar="JSON", help="of the site, where --data is measured on"
     )
     parser.add_argument(
-        "--persons", type=int, default=100_000, help="people in the register that the later part is from"
+        "--persons", type=count, default=100_000, help="people in the register that the later part is from"
     )
     parser.add_argument(
         "--train-persons",
-        type=int,
+        type=count,
         default=PERSONS,
         help="people in the register whose early part the rivals are trained on",
     )
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each rival network")
-    parser.add_argument("--designs", type=int, default=60_000, help="people for the comparison of study designs")
+    parser.add_argument("--epochs", type=count, default=EPOCHS, help="passes over the people, for each rival network")
+    parser.add_argument("--designs", type=count, default=60_000, help="people for the comparison of study designs")
     add_threads(parser)
     parser.add_argument(
         "--keep", type=output_folder, metavar="FOLDER", help="store the rivals' measurements for the next run"
@@ -183,19 +184,34 @@ def main(arguments: list[str]) -> int:
     if given.data:
         if given.report is None:
             parser.error("--data needs --report FOLDER, for the page")
-        site = None if given.recalibration is None else RiskCalibration.read(given.recalibration)
-        try:
-            evaluate_records(given.data, given.layout, bundle, given.report, say, site)
-        except UnsuitableInput as error:
-            say(str(error))
-            return 1
-        return 0
+        return _on_records(given, bundle, say)
+    if min(given.persons, given.train_persons, given.designs) < FEWEST_PERSONS:
+        parser.error(f"--persons, --train-persons and --designs should be {FEWEST_PERSONS} or more")
     sizes = (given.persons, given.train_persons, given.epochs, given.designs)
-    report = evaluate(bundle, *sizes, given.keep, say, given.foreign)
+    try:
+        report = evaluate(bundle, *sizes, given.keep, say, given.foreign)
+    except (OSError, UnsuitableInput, UnusableBundle) as error:
+        say(str(error))
+        return 1
     given.card.write_text("\n".join(report.lines) + "\n", encoding="utf-8")
     for what, value, met in report.bars:
         say(f"{'met ' if met else 'MISSED'} {what}: {value}")
     return 0 if all(met for _, _, met in report.bars) else 1
+
+
+def _on_records(given: argparse.Namespace, bundle: Path, say: Callable[[str], None]) -> int:
+    """Measure on a site's records and write the page; 1 where they, or the bundle, cannot be used."""
+    try:
+        site = None if given.recalibration is None else RiskCalibration.read(given.recalibration)
+    except ValueError as error:
+        say(str(error))
+        return 1
+    try:
+        evaluate_records(given.data, given.layout, bundle, given.report, say, site)
+    except (OSError, UnsuitableInput, UnusableBundle) as error:
+        say(str(error))
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

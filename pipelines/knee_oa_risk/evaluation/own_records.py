@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_sr.errors import UnsuitableInput
 from dicom_sr.words import counted
 from pipelines.knee_oa_risk.model import Ensemble, RiskCalibration
 from pipelines.knee_oa_risk.training.measures import (
@@ -26,6 +26,7 @@ from pipelines.knee_oa_risk.training.measures import (
 from pipelines.knee_oa_risk.training.register import ANY_LAYOUT, Register, gather, read_folders
 from pipelines.knee_oa_risk.window import HORIZONS
 from pipelines.lab import plots
+from pipelines.lab.measures import Rows, bootstrap
 from pipelines.lab.report_page import Report
 from pipelines.lab.training_data import digest_of_folders
 
@@ -60,29 +61,31 @@ def measured(risk: Floats, people: Register, draws: int = DRAWS, seed: int = SEE
     draws, seed
         Bootstrap samples, and their seed.
     """
-    _, number = np.unique(people.person, return_inverse=True)
-    members = [np.flatnonzero(number == one) for one in range(number.max() + 1)]
     found = []
     for place, horizon in enumerate(HORIZONS):
         weight, case = censoring_weights(people.time, people.status, horizon)
         known = weight > 0
         figures = HorizonFigures(horizon, int(known.sum()), int(case.sum()), {})
-        if min(len(np.unique(number[one])) for one in (case, known & ~case)) >= FEWEST_PEOPLE:
+        if min(len(np.unique(people.person[one])) for one in (case, known & ~case)) >= FEWEST_PEOPLE:
             mine = risk[:, place]
-            rng = np.random.default_rng(seed)
-            rows = [
-                np.concatenate([members[n] for n in rng.integers(0, len(members), len(members))]) for _ in range(draws)
-            ]
-            usable = [row for row in rows if case[row].any() and (known & ~case)[row].any()]
-            values = {}
-            for name, measure in zip(MEASURES, (auroc, auprc, brier, in_the_large), strict=True):
-                drawn = [measure(mine[row], case[row], weight[row]) for row in usable]
-                low, high = np.quantile(drawn, (0.025, 0.975))
-                values[name] = (measure(mine, case, weight), float(low), float(high))
+            measure = partial(_measure, mine, case, weight)
+            ends = bootstrap(measure, people.person, draws, seed)
+            values = {name: (value, *ends[name]) for name, value in (measure() or {}).items()}
             intercept, slope = calibration_fit(mine, case, weight)
             figures = HorizonFigures(horizon, figures.landmarks, figures.cases, values, intercept, slope)
         found.append(figures)
     return found
+
+
+def _measure(
+    risk: Floats, case: NDArray[np.bool_], weight: Floats, rows: Rows | slice = slice(None)
+) -> dict[str, float] | None:
+    """The figures of some landmarks; None where all or none of those that are known were diagnosed."""
+    mine, cases, weights = risk[rows], case[rows], weight[rows]
+    if not cases.any() or not (~cases & (weights > 0)).any():
+        return None
+    measures = zip(MEASURES, (auroc, auprc, brier, in_the_large), strict=True)
+    return {name: measure(mine, cases, weights) for name, measure in measures}
 
 
 def evaluate_records(
@@ -118,11 +121,10 @@ def evaluate_records(
     UnsuitableInput
         If nobody in the records can be used.
     """
-    gathered = gather(read_folders(paths, layout or ANY_LAYOUT))
-    if gathered.register is None:
-        raise UnsuitableInput("nobody in these records can be used")
     ensemble = Ensemble.load(bundle)
-    people, which = _unseen(gathered.register, ensemble, digest_of_folders(paths))
+    gathered = gather(read_folders(paths, layout or ANY_LAYOUT))
+    register = gathered.usable()
+    people, which = _unseen(register, ensemble, digest_of_folders(paths))
     risk = ensemble.risk(people.batch, site).value
     figures = measured(risk, people, draws)
     _page(folder, figures, risk, people, which, ensemble, gathered.left_out).write()

@@ -108,6 +108,20 @@ class GatheredRecords:
     people: int
     left_out: Counter[str]
 
+    def usable(self) -> Register:
+        """The landmarks.
+
+        Raises
+        ------
+        UnsuitableInput
+            If there are none.
+        """
+        if self.register is not None:
+            return self.register
+        reasons = [f"{people} left out: {reason}" for reason, people in self.left_out.most_common()]
+        why = "; ".join(reasons) or "there is no Patient resource, and no row of PERSON"
+        raise UnsuitableInput(f"nobody in these records can be used: {why}")
+
 
 def read_folders(paths: Iterable[Path], layout: str = ANY_LAYOUT) -> Iterator[Record]:
     """One record per person of folders or zip files.
@@ -138,15 +152,26 @@ def read_folders(paths: Iterable[Path], layout: str = ANY_LAYOUT) -> Iterator[Re
             )
             raise UnsuitableInput(f"{path.name}: holds {missing}")
         for file in bundles:
-            yield from read_people(_json(file.read_text(encoding="utf-8-sig"), file))
+            yield from _people(file)
         if lines:
             entries = [{"resource": _json(line, file)} for file in lines for line in _lines(file)]
             yield from read_people({"resourceType": "Bundle", "entry": entries})
 
 
+def _people(bundle: Path) -> list[Record]:
+    try:
+        return read_people(_json("".join(_lines(bundle)), bundle))
+    except UnsuitableInput as error:
+        raise UnsuitableInput(f"{bundle.name}: {str(error).removeprefix(f'{bundle.name}: ')}") from error
+
+
 def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig") as stream:
-        yield from (line for line in stream if line.strip())
+    """The lines of a file that hold anything."""
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            yield from (line for line in stream if line.strip())
+    except UnicodeDecodeError:
+        raise UnsuitableInput(f"{path.name}: not in UTF-8") from None
 
 
 def _json(text: str, path: Path) -> dict[str, Any]:

@@ -26,13 +26,14 @@ from pipelines.knee_oa_risk.training.recalibrate import CASES_TO_CALIBRATE, fit_
 from pipelines.knee_oa_risk.training.register import ANY_LAYOUT, LAYOUTS, Register, gather, read_folders, too_few
 from pipelines.knee_oa_risk.vocabulary import version
 from pipelines.knee_oa_risk.window import HORIZONS
-from pipelines.lab.arguments import existing_file
+from pipelines.lab.arguments import count, existing_file
 from pipelines.lab.checkpoint import OtherTraining
 from pipelines.lab.options import add_data, add_output, add_seed, add_threads, readable
 from pipelines.lab.training_data import digest_of_folders
 
 SEED = 20211102
 PERSONS = 130_000
+FEWEST_PERSONS = 1000
 MEMBERS = 5
 INTERVAL_FLOOR = 0.1  # logits
 NORMAL_90 = 1.645  # standard deviations on either side that hold 90 % of a normal distribution
@@ -186,18 +187,21 @@ def parser() -> argparse.ArgumentParser:
         help=f"train nothing: fit a calibration of the shipped model to a site's outcomes, {RECALIBRATION} in --output",
     )
     made.add_argument(
-        "--persons", type=int, default=PERSONS, help="people in the simulated register whose early part is trained on"
+        "--persons", type=count, default=PERSONS, help="people in the simulated register whose early part is trained on"
     )
-    made.add_argument("--members", type=int, default=MEMBERS, help="networks in the ensemble")
-    made.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the people, for each network")
+    made.add_argument("--members", type=count, default=MEMBERS, help="networks in the ensemble")
+    made.add_argument("--epochs", type=count, default=EPOCHS, help="passes over the people, for each network")
     add_seed(made, SEED)
     add_threads(made)
     return made
 
 
 def main(arguments: list[str]) -> int:
-    """Train, or with --recalibrate fit a site's calibration; returns the exit code."""
-    given = parser().parse_args(arguments)
+    """Train, or with --recalibrate fit a site's calibration; 0 on success, 1 if the data will not do."""
+    made = parser()
+    given = made.parse_args(arguments)
+    if given.persons < FEWEST_PERSONS:
+        made.error(f"argument --persons: should be {FEWEST_PERSONS} or more, for enough diagnoses to calibrate on")
     if given.recalibrate:
         return _recalibrate(given)
     torch.set_num_threads(given.threads)
@@ -208,12 +212,10 @@ def main(arguments: list[str]) -> int:
             if given.data
             else train(given.persons, given.members, given.epochs, given.seed, given.output)
         )
-    except OtherTraining as error:
-        _say(str(error))
-        return 2
-    if ensemble is None:
+        ensemble.save(given.output)
+    except (OSError, OtherTraining, UnsuitableInput) as error:
+        _say(f"not trained: {error}")
         return 1
-    ensemble.save(given.output)
     for checkpoint in given.output.glob("checkpoint-*.pt"):
         checkpoint.unlink()
     readable(given.output)
@@ -237,26 +239,24 @@ def _recalibrate(given: argparse.Namespace) -> int:
     return 0
 
 
-def _from_records(given: argparse.Namespace) -> Ensemble | None:
-    """Train on a site's records; None where that cannot be, and the reason was said."""
-    try:
-        gathered = gather(read_folders(given.data, given.layout))
-    except (OSError, UnsuitableInput) as error:
-        _say(str(error))
-        return None
+def _from_records(given: argparse.Namespace) -> Ensemble:
+    """Train on a site's records.
+
+    Raises
+    ------
+    UnsuitableInput
+        If they cannot be read, or are too few.
+    """
+    gathered = gather(read_folders(given.data, given.layout))
+    register = gathered.usable()
     for reason, people in gathered.left_out.most_common():
         _say(f"{people} of {gathered.people} people left out: {reason}")
-    register = gathered.register
-    if register is None:
-        _say("not trained: nobody in these records can be used")
-        return None
     marks = ", ".join(f"{n} by {years} y" for years, n in zip(HORIZONS, register.cases(), strict=True))
     _say(f"{register.people} people, {register.diagnosed} diagnosed")
     _say(f"{len(register)} landmarks, diagnoses after them {marks}")
     parts = register.parts(given.seed)
     if (why := too_few(register, parts, DIAGNOSED_TO_TRAIN, CASES_TO_CALIBRATE)) is not None:
-        _say(f"not trained: {why}")
-        return None
+        raise UnsuitableInput(why)
     return train_on_records(
         register, parts, given.members, given.epochs, given.seed, digest_of_folders(given.data), given.output
     )

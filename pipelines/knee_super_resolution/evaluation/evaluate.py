@@ -228,7 +228,7 @@ EVALUATION_SEED = 9_000_001  # of simulated knees that training never draws
 
 
 def main(arguments: list[str]) -> int:
-    """Evaluate, print the table and write what was asked for; 0 on success, 1 without volumes, 2 if one is damaged."""
+    """Evaluate, print the table and write what was asked for; 0 on success, 1 if data or bundle cannot be used."""
     options = parser().parse_args(arguments)
     console = Console()
     if not console.is_terminal:
@@ -251,9 +251,11 @@ def main(arguments: list[str]) -> int:
         weights = Weights(options.bundle or BUNDLE, options.deepresolve, options.scsr, options.device)
         if "learned" in methods:
             warm_model(weights.bundle, weights.device)  # what is wrong with it is said before anything is measured
-    except (UnsuitableInput, UnusableBundle, UnusableDevice, FileNotFoundError) as error:
+    except UnusableDevice as error:
+        parser().error(f"argument --device: {error}")
+    except (UnsuitableInput, UnusableBundle, OSError) as error:
         console.print(str(error), markup=False, soft_wrap=True)
-        return 2
+        return 1
     if options.largest:
         volumes = [cropped(volume, options.largest) for volume in volumes]
     chosen = combinations(volumes, factors)

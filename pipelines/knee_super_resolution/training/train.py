@@ -142,7 +142,7 @@ def overrides(options: argparse.Namespace, factor: float | None) -> dict[str, An
 
 
 def main(arguments: list[str]) -> int:
-    """Train, calibrate and write the bundle; 0 on success, 2 where options, data or an older run are in the way."""
+    """Train, calibrate and write the bundle; 0 on success, 1 if the data or an older run is in the way."""
     options = parser().parse_args(arguments)
     if options.knee_side < MIN_SAMPLES:
         parser().error(f"--knee-side: should be {MIN_SAMPLES} or more")
@@ -167,9 +167,11 @@ def main(arguments: list[str]) -> int:
             training = train(options.method, overrides(options, factor))
             gain = training["validation_gain_db"]
             console.print(f"gain over cubic on {training['judged_on']}, dB:", gain, soft_wrap=True)
-    except (OtherTraining, UnusableDevice, UnsuitableInput) as error:
+    except UnusableDevice as error:
+        parser().error(f"argument --device: {error}")
+    except (OSError, OtherTraining, UnsuitableInput) as error:
         console.print(str(error), markup=False, soft_wrap=True)
-        return 2
+        return 1
     console.print(trained_on(options.output), soft_wrap=True)
     return 0
 

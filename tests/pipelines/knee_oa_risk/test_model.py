@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.knee_oa_risk import BUNDLE, DESCRIPTION
+from pipelines.bundle_configs import UnusableBundle
+from pipelines.knee_oa_risk import BUNDLE, DESCRIPTION, WEIGHTS
 from pipelines.knee_oa_risk.matrix import STATIC_NAMES, Batch
 from pipelines.knee_oa_risk.model import Ensemble, EnsembleDescription, RiskCalibration
 from pipelines.knee_oa_risk.network import RiskNetwork
@@ -48,6 +49,25 @@ def test_a_bundle_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     (tmp_path / DESCRIPTION).write_text(json.dumps(card | {"codes": card["codes"] - 1}), encoding="utf-8")
     with pytest.raises(ValueError, match="train it again"):
         Ensemble.load(tmp_path)
+
+
+def test_a_bundle_that_lacks_a_file_or_holds_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableBundle, match=r"model\.json: cannot be read"):
+        Ensemble.load(tmp_path)
+    (tmp_path / DESCRIPTION).write_text("{}")
+    with pytest.raises(UnusableBundle, match="does not describe a model"):
+        Ensemble.load(tmp_path)
+    (tmp_path / DESCRIPTION).write_bytes((BUNDLE / DESCRIPTION).read_bytes())
+    (tmp_path / WEIGHTS).write_bytes(b"no weights")
+    with pytest.raises(UnusableBundle, match="does not hold the weights"):
+        Ensemble.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"slope": [1, 1, 1]}'])
+def test_a_file_that_holds_no_recalibration_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "site.json").write_text(text)
+    with pytest.raises(ValueError, match="should be what condyle train --recalibrate wrote"):
+        RiskCalibration.read(tmp_path / "site.json")
 
 
 def test_a_risk_does_not_depend_on_who_is_asked_about_beside_it(ensemble: Ensemble, batch: Batch) -> None:

@@ -52,7 +52,7 @@ def test_folders_of_data_are_taken_in_their_order(tmp_path: Path) -> None:
         (["--output", "new", "--bundle", "none"], "none: there is no such folder"),
         (["--output", "new", "--layout", "skm"], "invalid choice: 'skm'"),
         (["--output", "new", "--device", "gpu"], "should be auto, cpu, cuda or cuda:N"),
-        (["--output", "new", "--threads", "0"], "should be 1 or more"),
+        (["--output", "new", "--threads", "0"], "should be a whole number, 1 or more"),
         (["--output", "new", "--seed", "-1"], "should be a whole number, 0 or more"),
     ],
 )

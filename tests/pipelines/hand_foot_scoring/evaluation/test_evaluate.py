@@ -63,7 +63,7 @@ def test_a_folder_of_which_no_file_can_be_read_is_no_success(
     networks: None, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "1").write_bytes(bytes(128) + b"DICM")
-    assert evaluate.main(["--data", str(folder), "--layout", "films", "--report", str(folder / "report")]) == 2
+    assert evaluate.main(["--data", str(folder), "--layout", "films", "--report", str(folder / "report")]) == 1
     out = capsys.readouterr().out
     assert "broken.jpg: is no picture that can be read" in out
     assert "2 of 2 files cannot be read" in out

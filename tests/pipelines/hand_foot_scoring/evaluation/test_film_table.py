@@ -108,7 +108,7 @@ def test_what_is_remarked_on_a_film_is_said_while_it_is_read_and_on_its_tile(
 def test_a_folder_without_pictures_is_said_to_have_none(
     networks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate.main(["--data", str(tmp_path), "--layout", "films"]) == 2
+    assert evaluate.main(["--data", str(tmp_path), "--layout", "films"]) == 1
     assert "holds no picture (PNG, JPEG" in capsys.readouterr().out
 
 

@@ -146,7 +146,7 @@ def test_a_bundle_is_measured_on_the_patients_that_were_kept_apart(
     own_table.write(tmp_path / "own" / "films.csv", [*divided[:1], replace(divided[1], patient="C")])
     changed = measured(tmp_path, tmp_path / "own", "own", "--bundle", str(bundle))
     assert "kept apart when the bundle was trained (the data have changed since, or are others)" in str(changed["set"])
-    assert evaluate.main(["--data", str(tmp_path / "own"), "--layout", "own", "--set", "calibration"]) == 2
+    assert evaluate.main(["--data", str(tmp_path / "own"), "--layout", "own", "--set", "calibration"]) == 1
     assert "no film is in the set 'calibration'" in capsys.readouterr().out
 
 
@@ -166,7 +166,18 @@ def test_crops_without_films_are_measured_too(networks: None, tmp_path: Path) ->
 
 @pytest.mark.parametrize("layout", ["own", "ram-h1200", "ra2-dream", "landmarks"])
 def test_a_folder_of_another_kind_is_an_error_and_not_a_figure(networks: None, tmp_path: Path, layout: str) -> None:
-    assert evaluate.main(["--data", str(tmp_path), "--layout", layout]) == 2
+    assert evaluate.main(["--data", str(tmp_path), "--layout", layout]) == 1
+
+
+def test_films_of_which_no_cell_can_be_read_are_no_success(
+    networks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (film,) = own_films(tmp_path / "own", {"A": [("foot", "R")]})
+    film.picture.write_bytes(b"no picture")
+    assert evaluate.main(["--data", str(tmp_path / "own"), "--layout", "own"]) == 1
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "is no picture that can be read" in said
+    assert "own: nothing was measured: no graded cell could be read" in said
 
 
 def test_data_without_a_layout_is_refused(tmp_path: Path) -> None:

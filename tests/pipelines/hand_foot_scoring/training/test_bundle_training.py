@@ -154,8 +154,20 @@ def test_an_interrupted_training_on_films_of_a_site_goes_on_and_one_on_other_fil
             train.main(options)
     lines = (data / "films.csv").read_text().splitlines()
     (data / "films.csv").write_text("\n".join([lines[0], *lines[2:]]) + "\n")  # one film fewer to learn from
-    assert train.main(options) == 2
+    assert train.main(options) == 1
     assert "on other data" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_films_from_which_no_joint_can_be_cut_train_nothing(
+    networks: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for film in own_films(tmp_path / "own", {"A": [("foot", "R")]}):
+        film.picture.write_bytes(b"no picture")
+    options = ["--data", str(tmp_path / "own"), "--layout", "own", "--output", str(tmp_path / "bundle")]
+    assert train.main([*SMALL, *options, "--only", "damage", "--sets", "1", "0", "0"]) == 1
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "no graded joint could be cut from any film: 1 x the picture cannot be read" in said
+    assert not (tmp_path / "bundle" / "models" / "damage.safetensors").exists()
 
 
 def test_heads_are_calibrated_on_graded_patients_where_there_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:

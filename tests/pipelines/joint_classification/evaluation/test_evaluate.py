@@ -58,7 +58,7 @@ def test_a_folder_without_real_pictures_is_said_to_have_none_and_no_figure_is_ke
 ) -> None:
     (tmp_path / "real").mkdir()
     places = ["--real", str(tmp_path / "real"), "--keep", str(tmp_path / "kept"), "--card", str(tmp_path / "card.md")]
-    assert evaluate.main(["--parts", "real", *places]) == 2
+    assert evaluate.main(["--parts", "real", *places]) == 1
     assert "holds no picture" in capsys.readouterr().err
     assert not list((tmp_path / "kept").iterdir())
     assert not (tmp_path / "card.md").exists()

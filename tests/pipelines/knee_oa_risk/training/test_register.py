@@ -17,6 +17,7 @@ from dicom_sr.findings import Result
 from dicom_sr.series import Study
 from pipelines.context import CodedEvent
 from pipelines.knee_oa_risk import BUNDLE, KneeOaRisk, KneeOaRiskSettings
+from pipelines.knee_oa_risk.evaluation import evaluate
 from pipelines.knee_oa_risk.model import Ensemble
 from pipelines.knee_oa_risk.simulation.population import Population, simulate
 from pipelines.knee_oa_risk.simulation.sample import patient_bundle
@@ -194,6 +195,55 @@ def test_a_folder_with_nothing_to_read_is_refused_by_its_name(
         list(register.read_folders([tmp_path / "empty"]))
     assert train.main(["--data", str(tmp_path / "empty"), "--output", str(tmp_path / "bundle")]) == 1
     assert "holds no OMOP tables" in capsys.readouterr().err
+
+
+PERSON = "person_id,gender_concept_id,year_of_birth,month_of_birth,day_of_birth\n1,8507,1950,1,1\n"
+CONCEPT = "concept_id,vocabulary_id,concept_code,concept_name\n1,ICD10CM,I10,x\n"
+CONDITION = "person_id,condition_concept_id,condition_start_date\n1,1,2015-01-01\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"PERSON.csv": PERSON}, "no table CONCEPT in it"),
+        (
+            {"PERSON.csv": PERSON.replace("gender_concept_id", "sex"), "CONCEPT.csv": CONCEPT},
+            "a table lacks the column gender_concept_id",
+        ),
+        (
+            {
+                "PERSON.csv": PERSON,
+                "CONCEPT.csv": CONCEPT,
+                "CONDITION_OCCURRENCE.csv": CONDITION.replace("condition_start_date", "day"),
+            },
+            "a table lacks the column condition_start_date",
+        ),
+        (
+            {"PERSON.csv": PERSON, "CONCEPT.csv": CONCEPT, "CONDITION_OCCURRENCE.csv": CONDITION},
+            "nobody in these records can be used: 1 left out: too short a record",
+        ),
+        ({"a.json": '{"resourceType": "Medication"}'}, "a.json: not a FHIR bundle"),
+        ({"a.json": '["a list"]'}, "a.json: not a FHIR bundle"),
+        ({"a.json": '{"resourceType": '}, "a.json: not JSON"),
+        ({"a.json": b'{"resourceType": "\xfc"}'}, "a.json: not in UTF-8"),
+        ({"a.ndjson": b'{"resourceType": "\xfc"}'}, "a.ndjson: not in UTF-8"),
+        (
+            {"a.json": '{"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Medication"}}]}'},
+            "nobody in these records can be used: there is no Patient resource",
+        ),
+    ],
+)
+def test_records_that_will_not_do_end_training_and_evaluation_with_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], files: dict[str, str | bytes], why: str
+) -> None:
+    (tmp_path / "site").mkdir()
+    for name, content in files.items():
+        (tmp_path / "site" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    for main, output in ((train.main, "--output"), (evaluate.main, "--report")):
+        assert main(["--data", str(tmp_path / "site"), output, str(tmp_path / "new")]) == 1
+        said = capsys.readouterr().err.splitlines()
+        assert why in said[-1]
+        assert not (tmp_path / "new").exists()
 
 
 def test_a_layout_that_the_folder_does_not_have_is_said(tmp_path: Path) -> None:

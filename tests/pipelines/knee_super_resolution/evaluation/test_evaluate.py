@@ -63,7 +63,7 @@ def test_own_weights_are_measured_and_the_page_names_them(folder: Path, tmp_path
 def test_a_folder_that_is_no_bundle_is_named_before_anything_is_measured(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--data", str(folder), "--bundle", str(tmp_path)]) == 2
+    assert main(["--data", str(folder), "--bundle", str(tmp_path)]) == 1
     assert "metadata.json: cannot be read" in capsys.readouterr().out
 
 
@@ -115,5 +115,5 @@ def test_a_knee_without_others_is_not_left_out_in_silence(folder: Path, capsys: 
 
 def test_a_damaged_volume_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "broken.nii.gz").write_bytes(b"no volume")
-    assert main(["--data", str(tmp_path)]) == 2
+    assert main(["--data", str(tmp_path)]) == 1
     assert "broken.nii.gz: is no volume that can be read" in capsys.readouterr().out

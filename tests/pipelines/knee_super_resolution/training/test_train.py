@@ -70,7 +70,7 @@ def test_a_folder_without_volumes_is_said_and_nothing_is_trained(
 ) -> None:
     (tmp_path / "empty").mkdir()
     command = ["--knees", "0", "--clutter", "1", "--steps", "1", "--output", str(tmp_path / "new")]
-    assert train.main([*command, "--data", str(tmp_path / "empty")]) == 2
+    assert train.main([*command, "--data", str(tmp_path / "empty")]) == 1
     assert "holds no volume that can be read in the layout folder" in capsys.readouterr().out
     assert not (tmp_path / "new" / "models").exists()
 
