@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import monai.bundle
 import pytest
 import torch
 
@@ -34,6 +35,12 @@ def run(*words: str, cwd: Path) -> str:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
+
+
+def run_here(config: str, **values: str) -> None:
+    """What `python -m monai.bundle run` does with a config, in this process: that MONAI starts is shown once, below."""
+    path = BUNDLE / "configs" / f"{config}.json"
+    monai.bundle.run(config_file=str(path), bundle_root=str(BUNDLE), logging_file=False, **values)
 
 
 def test_the_metadata_keep_to_the_specification_and_say_what_the_class_map_takes_and_gives(
@@ -68,14 +75,11 @@ def test_the_config_of_the_training_has_the_values_of_its_plan() -> None:
     assert set(config["plan"]) == {"_target_", *Plan.model_fields}
 
 
+@pytest.mark.filterwarnings("ignore:parsing config_file")  # that a config is code
 def test_monai_scores_the_films_of_a_folder(networks: None, tmp_path: Path) -> None:
     own_films(tmp_path / "films", {"A": [("foot", "R")]})
-    run(
-        "run",
-        *("--config_file", str(BUNDLE / "configs" / "inference.json"), "--bundle_root", str(BUNDLE)),
-        *("--dataset_dir", str(tmp_path / "films"), "--output_dir", str(tmp_path / "out")),
-        cwd=tmp_path,
-    )
+    places = {"dataset_dir": str(tmp_path / "films"), "output_dir": str(tmp_path / "out")}
+    run_here("inference", **places)
     with (tmp_path / "out" / "scores.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert tuple(rows[0]) == HEADING
@@ -84,16 +88,12 @@ def test_monai_scores_the_films_of_a_folder(networks: None, tmp_path: Path) -> N
     assert sum(bool(row["score"]) for row in rows) > 6
 
 
+@pytest.mark.filterwarnings("ignore:parsing config_file")  # that a config is code
 def test_monai_evaluates_the_bundle_on_graded_films(networks: None, tmp_path: Path) -> None:
     (film,) = own_films(tmp_path / "films", {"A": [("foot", "R")]})
     figures = tmp_path / "figures.json"
-    run(
-        "run",
-        *("--config_file", str(BUNDLE / "configs" / "evaluate.json"), "--bundle_root", str(BUNDLE)),
-        *("--dataset_dir", str(tmp_path / "films"), "--layout", "own"),
-        *("--output_dir", str(tmp_path / "report"), "--json", str(figures)),
-        cwd=tmp_path,
-    )
+    places = {"dataset_dir": str(tmp_path / "films"), "output_dir": str(tmp_path / "report"), "json": str(figures)}
+    run_here("evaluate", layout="own", **places)
     found = json.loads(figures.read_text())
     assert (found["films"], found["set"], found["graded_cells"]) == (1, "all films", len(film.grades))
     assert (tmp_path / "report" / "report.html").is_file()

@@ -1,4 +1,4 @@
-"""A site's records, as OMOP tables."""
+"""A small bundle, and a site's records as OMOP tables."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipelines.knee_oa_risk.simulation.events import TIMELINE
 from pipelines.knee_oa_risk.simulation.population import Population, simulate
 from pipelines.knee_oa_risk.simulation.rates import CODES
 from pipelines.knee_oa_risk.simulation.sample import representative
+from pipelines.knee_oa_risk.training import train
 from pipelines.knee_oa_risk.vocabulary import concepts
 
 INDEX = date(2008, 1, 7)
@@ -90,6 +91,15 @@ def omop_folder(folder: Path, people: Population, chosen: list[int]) -> Path:
                 writer = csv.DictWriter(stream, rows[0].keys())
                 writer.writeheader()
                 writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small bundle as the command writes it."""
+    folder = tmp_path_factory.mktemp("bundle")
+    arguments = ["--persons", "3000", "--members", "2", "--epochs", "1", "--threads", "1", "--output", str(folder)]
+    assert train.main(arguments) == 0
     return folder
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from dicom_sr.phantoms import Person, study_header, write_radiograph
 from pipelines.hand_foot_scoring import films, weights
 from pipelines.hand_foot_scoring.calibration import DEFAULT_POOLING
 from pipelines.hand_foot_scoring.evaluation import pictures
-from pipelines.hand_foot_scoring.evaluation.film_reading import read_file
+from pipelines.hand_foot_scoring.evaluation.film_reading import FilmReading, read_file
 from pipelines.hand_foot_scoring.evaluation.film_table import HEADING, row
 from pipelines.hand_foot_scoring.film_sites import FilmSite
 from pipelines.hand_foot_scoring.reading import Reader, pooled
@@ -28,6 +29,12 @@ from pipelines.hand_foot_scoring.simulation.sample import film_of
 @pytest.fixture(scope="module")
 def reader(networks: None) -> Reader:
     return Reader(weights.load())
+
+
+@pytest.fixture(scope="module")
+def as_it_is(reader: Reader, shared_data: Path) -> Callable[[str], FilmReading]:
+    """The reading of a real film as it is, by its name."""
+    return cache(lambda name: read_file(shared_data / "xray" / name, reader, DEFAULT_POOLING))
 
 
 def stored(path: Path, age: float | None = None) -> Path:
@@ -72,16 +79,18 @@ HEALTHY = {  # pictures of adults without arthritis that fill enough pixels, and
 SEVERE = "limbs-adult-commons/braegelmann_ra_hand_severe_pa.jpg"
 
 
-def test_healthy_adults_get_next_to_nothing_and_severe_arthritis_gets_much(reader: Reader, shared_data: Path) -> None:
+def test_healthy_adults_get_next_to_nothing_and_severe_arthritis_gets_much(
+    as_it_is: Callable[[str], FilmReading],
+) -> None:
     totals = []
     for name, highest in HEALTHY.items():
-        one = read_file(shared_data / "xray" / name, reader, DEFAULT_POOLING)
+        one = as_it_is(name)
         grades = [reading.expected for reading in one.cells.values() if isinstance(reading, Scored)]
         assert one.total <= highest, name
         assert max(grades) <= 1, name
         assert one.scored >= 0.75 * len(one.cells), name
         totals.append(one.total)
-    severe = read_file(shared_data / "xray" / SEVERE, reader, DEFAULT_POOLING)
+    severe = as_it_is(SEVERE)
     assert severe.shown == "right hand, pa view"
     assert severe.scored >= 0.6 * len(severe.cells)
     assert severe.total >= max(40, 8 * max(totals))
@@ -90,13 +99,18 @@ def test_healthy_adults_get_next_to_nothing_and_severe_arthritis_gets_much(reade
 @pytest.mark.parametrize("name", ["haggstrom_foot_dp.jpg", "haggstrom_hand_pa.jpg", Path(SEVERE).name])
 @pytest.mark.parametrize("share", [0.04, 0.08])
 def test_a_white_border_does_not_change_what_is_read(
-    reader: Reader, shared_data: Path, tmp_path: Path, name: str, share: float
+    reader: Reader,
+    as_it_is: Callable[[str], FilmReading],
+    shared_data: Path,
+    tmp_path: Path,
+    name: str,
+    share: float,
 ) -> None:
-    path = shared_data / "xray" / "limbs-adult-commons" / name
-    with Pillow.open(path) as image:
+    with Pillow.open(shared_data / "xray" / "limbs-adult-commons" / name) as image:
         wide = round(share * max(image.size))
         ImageOps.expand(image.convert("L"), wide, 255).save(tmp_path / "bordered.png")
-    plain, bordered = (read_file(one, reader, DEFAULT_POOLING) for one in (path, tmp_path / "bordered.png"))
+    plain = as_it_is(f"limbs-adult-commons/{name}")
+    bordered = read_file(tmp_path / "bordered.png", reader, DEFAULT_POOLING)
     assert [limb.key for limb in bordered.limbs] == [limb.key for limb in plain.limbs]
     assert bordered.total == pytest.approx(plain.total, rel=0.15, abs=0.5)
 

@@ -58,15 +58,14 @@ def test_a_turned_and_enlarged_mean_limb_is_found_to_lie_so() -> None:
     assert scale == pytest.approx(4)
 
 
-def test_what_is_covered_is_filled_in_from_around() -> None:
+def test_what_is_covered_is_filled_in_from_around(hand_canvas: Canvas) -> None:
     picture, sites, outlines = marked_phantom(hand(np.random.default_rng(3), odd=False))
     x, y = outlines["metacarpal 3"].mean(axis=0)
     arrow = np.array([[x - 4, y - 4], [x + 4, y - 4], [x + 4, y + 4], [x - 4, y + 4]])
-    plain = taken_apart("plain", picture, "hand", "L", sites, outlines)
     picture[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4] = 9
     mended = taken_apart("arrow", picture, "hand", "L", sites, outlines, (arrow,))
-    middle = plain.bones["metacarpal 3"].outline.mean(axis=0)[None]
-    assert abs(values_at(mended.recomposed(), middle) - values_at(plain.recomposed(), middle)) < 0.1
+    middle = hand_canvas.bones["metacarpal 3"].outline.mean(axis=0)[None]
+    assert abs(values_at(mended.recomposed(), middle) - values_at(hand_canvas.recomposed(), middle)) < 0.1
 
 
 def test_a_slope_is_filled_in_as_a_slope() -> None:

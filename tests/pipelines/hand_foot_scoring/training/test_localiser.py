@@ -140,6 +140,7 @@ def test_a_broken_off_training_ends_where_an_unbroken_one_does_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(localiser, "KEPT_EVERY", 2)
+    monkeypatch.setattr(localiser, "CHILD_BATCH", 2)  # films take longer to draw than to learn from
 
     def stop(step: int, _figures: object) -> None:
         if step == 3:

@@ -1,4 +1,4 @@
-"""The page of answered cases; the whole of it is written in `test_own` and `test_evaluate`."""
+"""The page of answered cases; the whole of it is written in `test_own`, `test_shipped` and `test_evaluate`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.joint_classification.classifier import Classification, load
-from pipelines.joint_classification.evaluation.page import AnsweredCases, add_cases, add_worst, simulated_page
-from pipelines.joint_classification.evaluation.shipped import shipped
+from pipelines.joint_classification.evaluation.page import AnsweredCases, add_cases, add_worst
 from pipelines.joint_classification.training.cases import simulated
 from pipelines.lab.report_page import Report
 
@@ -41,10 +40,3 @@ def test_cases_of_two_classes_have_no_roc_of_the_third(tmp_path: Path) -> None:
     assert "auroc_psa" not in found
     assert not (tmp_path / "roc_psa.png").exists()
     assert (tmp_path / "roc_ra.png").is_file()
-
-
-def test_the_page_of_simulated_patients_says_that_they_are(tmp_path: Path) -> None:
-    row = shipped(2, load(2), patients=24)
-    text = simulated_page(tmp_path, 2, load(2), {"shipped": row}).read_text()
-    assert "All figures are of simulated patients, and none is clinical" in text
-    assert f"{row['figures']['auroc_macro']:.3f}" in text

@@ -63,6 +63,7 @@ def test_a_short_training_writes_a_bundle_that_a_route_can_name(bundle: Path) ->
     assert pipeline.model.trained_on == made.trained_on
 
 
+@pytest.mark.filterwarnings("ignore:parsing config_file")  # that a config is code
 def test_monai_trains_what_the_command_trains(bundle: Path, tmp_path: Path) -> None:
     monai.bundle.run(
         config_file=str(BUNDLE / "ultrasound" / "configs" / "train.json"),

@@ -8,16 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.knee_oa_risk.evaluation import evaluate
-from pipelines.knee_oa_risk.training import train
 from tests.pipelines.conftest import Refused
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundle")
-    arguments = ["--persons", "1000", "--members", "2", "--epochs", "1", "--threads", "1", "--output", str(folder)]
-    assert train.main(arguments) == 0
-    return folder
 
 
 def test_evaluation_measures_everything_and_says_which_bars_were_missed(bundle: Any, tmp_path: Path) -> None:

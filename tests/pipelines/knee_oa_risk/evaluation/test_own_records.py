@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def test_a_model_is_measured_on_those_it_did_not_learn_from_where_the_records_ar
 ) -> None:
     monkeypatch.setattr(train, "DIAGNOSED_TO_TRAIN", 50)
     monkeypatch.setattr(train, "CASES_TO_CALIBRATE", 5)
+    monkeypatch.setattr(evaluate, "evaluate_records", partial(own_records.evaluate_records, draws=10))
     folder, own = site[0], tmp_path / "own"
     assert train.main(["--data", str(folder), "--output", str(own), "--members", "1", "--epochs", "1"]) == 0
     assert Ensemble.load(own).description.data_sha256

@@ -16,14 +16,6 @@ from pipelines.knee_oa_risk.training import train
 from tests.pipelines.conftest import Refused
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundle")
-    arguments = ["--persons", "3000", "--members", "2", "--epochs", "1", "--threads", "1", "--output", str(folder)]
-    assert train.main(arguments) == 0
-    return folder
-
-
 def test_training_writes_a_bundle_that_loads_and_answers(bundle: Any) -> None:
     ensemble = Ensemble.load(bundle)
     assert len(ensemble.networks) == 2
@@ -42,6 +34,8 @@ def test_training_writes_a_bundle_that_loads_and_answers(bundle: Any) -> None:
         (["--output", str(BUNDLE)], "lies in the installed package"),
         (["--output", "own", "--data", "none"], "--data: none: there is no such file or folder"),
         (["--output", "own", "--recalibrate", "none"], "--recalibrate: none: there is no such file"),
+        (["--output", "own", "--persons", "5"], "--persons: should be 1000 or more"),
+        (["--output", "own", "--epochs", "0"], "--epochs: '0': should be a whole number, 1 or more"),
     ],
 )
 def test_what_cannot_be_read_or_written_is_said_before_training(options: list[str], why: str, refused: Refused) -> None:
