@@ -43,10 +43,12 @@ class TimedPool(Pool):
 
     worked_s = 0.0
 
-    def _converse(self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]) -> Done:
+    def _converse(
+        self, worker: Worker, request: JobRequest, series_there: Callable[[], None], cancelled: Callable[[], bool]
+    ) -> Done:
         start = time.perf_counter()
         try:
-            return super()._converse(worker, request, cancelled)
+            return super()._converse(worker, request, series_there, cancelled)
         finally:
             TimedPool.worked_s += time.perf_counter() - start
 

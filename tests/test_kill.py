@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
 from tests.node.run.trial import install_trial, mr_instances
+from tests.node.run.trial_pipelines import REPORTS_WAIT_WHILE
 from tests.node.send.outgoing import Peer
 from tests.postgres import Postgres
 from tests.running import RunningNode
@@ -23,12 +24,15 @@ from tests.waiting import until
 PATIENCE_S = 150.0  # on a machine that is busy with other things, too
 HELD_S = 600.0  # longer than all that is waited for while an object is being sent
 WORKERS = 2  # one job is being prepared, and one is at its inference
-POINTS = ("during send", "during prepare", "during inference", "after store", "after encode")
+SLICES = 4  # fewer make no stack
+HELD = ("during send", "during prepare", "during inference", "after store")  # at the first kill
+POINTS = (*HELD, "during encode", "after encode")
 ALL_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.4",
     "1.2.840.10008.5.1.4.1.1.7",
     "1.2.840.10008.5.1.4.1.1.11.1",
     "1.2.840.10008.5.1.4.1.1.11.2",
+    "1.2.840.10008.5.1.4.1.1.30",
     "1.2.840.10008.5.1.4.1.1.66.4",
     "1.2.840.10008.5.1.4.1.1.88.34",
     "1.2.840.10008.5.1.4.1.1.88.59",
@@ -61,12 +65,12 @@ class Killed:
 
     def send(self, point: str) -> list[Dataset]:
         """Send a series whose route makes it stay at `point`."""
-        instances = mr_instances(3)
+        instances = mr_instances(SLICES)
         for ds in instances:
             # complete when all are there, and not before, however slow the machine is
             ds.SeriesDescription, ds.NumberOfSeriesRelatedInstances = point, len(instances)
-        assert self.node.send(instances) == [0x0000] * 3
-        self.series[point], self.stored[point] = instances[0].SeriesInstanceUID, 3
+        assert self.node.send(instances) == [0x0000] * SLICES
+        self.series[point], self.stored[point] = instances[0].SeriesInstanceUID, SLICES
         return instances
 
     def said(self, what: str, point: str) -> int:
@@ -82,10 +86,19 @@ class Killed:
             until(lambda: self.said("check", point), point, PATIENCE_S)
         elif point == "during inference":
             until(lambda: self.said("run", point), point, PATIENCE_S)
+        elif point == "during encode":
+            until(lambda: self.received(point), point, PATIENCE_S)
         elif point == "after encode":
             until(lambda: (job := self.job(point)) and self.objects(job).exists(), point, PATIENCE_S)
         elif point == "during send":
             until(self.peer.held.is_set, point, PATIENCE_S)
+
+    def received(self, point: str) -> Counter[str]:
+        """How many objects of the job the archive has got, by kind; those that it got twice are counted twice."""
+        job = self.job(point)
+        rows = self.node.all(select(ObjectRow).where(ObjectRow.job_id == job.id)) if job else []
+        kinds = {row.sop_instance_uid: row.kind for row in rows}
+        return Counter(kinds[uid] for uid, _, _ in self.peer.received if uid in kinds)
 
     def is_being_sent(self) -> bool:
         """Whether the node still waits for the archive's answer."""
@@ -132,7 +145,12 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     journal, wait_here, peer = tmp_path / "journal.txt", tmp_path / "wait-here", Holding()
     wait_here.touch()
     peer.hold.set()
-    slow = {"during prepare": {"check_while": str(wait_here)}, "during inference": {"run_while": str(wait_here)}}
+    monkeypatch.setenv(REPORTS_WAIT_WHILE, str(wait_here))
+    slow: dict[str, dict[str, object]] = {
+        "during prepare": {"check_while": str(wait_here)},
+        "during inference": {"run_while": str(wait_here)},
+        "during encode": {"derived": True},
+    }
     routes = {
         point.replace(" ", "-"): {
             "when": {"SeriesDescription": point},
@@ -147,7 +165,8 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
             tmp_path,
             node={"data": "data", **({"database": database} if database else {})},
             receive={"series_quiet_s": 60},
-            run={"workers": WORKERS, "box": "off"},  # its journal lies beside the data folder
+            # its journal lies beside the data folder
+            run={"workers": WORKERS, "box": "off", "environment": [REPORTS_WAIT_WHILE]},
             routes=routes,
             destinations={"pacs": peer.destination(port, timeout_s=HELD_S)},
         )
@@ -157,16 +176,22 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.timeout(600)
 def test_a_node_that_is_killed_loses_nothing_and_repeats_nothing_finished(killed: Killed) -> None:
-    """One kill finds a job at each of the points where a job can be made to stay; another the one that cannot."""
-    for point in POINTS[:-1]:
+    """One kill finds a job at each of the points where a job can be made to stay; another the others.
+
+    These are one whose series the archive has while its report is not written yet, and one that cannot be made to stay.
+    """
+    for point in HELD:
         killed.send(point)
         killed.reached(point)
     assert killed.is_being_sent()
     killed.kill()
-    before = killed.node.ended_jobs(len(POINTS) - 1, PATIENCE_S)
+    before = killed.node.ended_jobs(len(HELD), PATIENCE_S)
     assert {job.state for job in before} == {"done"}
-    killed.send("after encode")
-    killed.reached("after encode")
+    killed.wait_here.touch()
+    for point in POINTS[len(HELD) :]:
+        killed.send(point)
+        killed.reached(point)
+    assert set(killed.received("during encode")) == {"derived_series"}
     killed.kill()
     jobs = killed.node.ended_jobs(len(POINTS), PATIENCE_S)
 
@@ -177,7 +202,7 @@ def test_a_node_that_is_killed_loses_nothing_and_repeats_nothing_finished(killed
         assert killed.said("check", point) == (2 if point == "during prepare" else 1), point
         assert killed.said("run", point) == (2 if point == "during inference" else 1), point
         assert killed.said("ran", point) == 1, point
-        assert events["begun encode"] == 1 or point == "after encode", point
+        assert events["begun encode"] == 1 or point in ("during encode", "after encode"), point
         assert events["done"] == 1, point
     sent = defaultdict(set)
     for uid, content, _ in killed.peer.received:

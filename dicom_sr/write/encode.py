@@ -27,7 +27,7 @@ from dicom_sr.write.risk_assessment import encode_risk_assessment
 from dicom_sr.write.secondary_capture import encode_capture
 from dicom_sr.write.segmentation import encode_segmentation
 
-__all__ = ["EncodedObject", "EncodingProfile", "Written", "encode", "encode_what_can_be"]
+__all__ = ["EncodedObject", "Encoding", "EncodingProfile", "Written", "encode", "encode_what_can_be"]
 
 
 @dataclass(frozen=True)
@@ -91,23 +91,54 @@ def encode_what_can_be(
         If the result does not fit together, an object that is not optional cannot be made, or an image cannot be
         referred to.
     """
-    if isinstance(result, NotRun) and not profile.not_run_reports:
-        return Written(())
-    folder.mkdir(parents=True, exist_ok=True)
-    provenance = Provenance(result, profile, created, job)
-    _refuse_what_is_no_uid(provenance.headers)
-    revised = [predecessor for predecessor in predecessors if predecessor.kind == "report"]
-    objects: list[EncodedObject] = []
-    attempts = Attempts()
-    wanted = dict.fromkeys(profile.kinds)
-    for kind in (kind for kind in wanted if kind in OPTIONAL):
-        objects += attempts.several(kind, partial(_OPTIONAL_ENCODERS[kind], provenance, folder, attempts))
-    if attempts.left_out:  # what says so comes after it
-        provenance = replace(provenance, left_out=sentences(attempts.left_out))
-    for kind in (kind for kind in wanted if kind not in OPTIONAL):
-        objects += _ENCODERS[kind](provenance, folder, revised)
-    mended = unlawful(provenance.header, (*PATIENT, *STUDY, *EQUIPMENT, *COPIED, *FOR_DISPLAY, "FrameOfReferenceUID"))
-    return Written(tuple(sorted(objects, key=lambda o: o.order)), tuple(attempts.left_out), mended)
+    encoding = Encoding(result, profile, created, folder, predecessors, job)
+    series = encoding.derived_series()
+    rest = encoding.rest()
+    return replace(rest, objects=(*series, *rest.objects))
+
+
+class Encoding:
+    """The objects of a result in two parts: the derived series first, which can be sent while the rest is written.
+
+    The bytes are those of `encode_what_can_be`, which has the parameters, and each part raises as it does.
+    """
+
+    def __init__(
+        self,
+        result: Result | NotRun,
+        profile: EncodingProfile,
+        created: datetime,
+        folder: Path,
+        predecessors: Sequence[EncodedObject] = (),
+        job: str = "",
+    ) -> None:
+        self._provenance, self._folder = Provenance(result, profile, created, job), folder
+        self._revised = [predecessor for predecessor in predecessors if predecessor.kind == "report"]
+        nobody_asks = isinstance(result, NotRun) and not profile.not_run_reports
+        self._kinds: list[Kind] = [] if nobody_asks else list(dict.fromkeys(profile.kinds))
+        if self._kinds:
+            folder.mkdir(parents=True, exist_ok=True)
+            _refuse_what_is_no_uid(self._provenance.headers)
+
+    def derived_series(self) -> tuple[EncodedObject, ...]:
+        """Write the derived series, in the order in which they are to be sent."""
+        return encode_derived(self._provenance, self._folder) if "derived_series" in self._kinds else ()
+
+    def rest(self) -> Written:
+        """Write everything else, which is sent after the derived series."""
+        if not self._kinds:
+            return Written(())
+        provenance, attempts = self._provenance, Attempts()
+        objects: list[EncodedObject] = []
+        for kind in (kind for kind in self._kinds if kind in OPTIONAL):
+            objects += attempts.several(kind, partial(_OPTIONAL_ENCODERS[kind], provenance, self._folder, attempts))
+        if attempts.left_out:  # what says so comes after it
+            provenance = replace(provenance, left_out=sentences(attempts.left_out))
+        for kind in (kind for kind in self._kinds if kind in _ENCODERS):
+            objects += _ENCODERS[kind](provenance, self._folder, self._revised)
+        header = provenance.header
+        mended = unlawful(header, (*PATIENT, *STUDY, *EQUIPMENT, *COPIED, *FOR_DISPLAY, "FrameOfReferenceUID"))
+        return Written(tuple(sorted(objects, key=lambda o: o.order)), tuple(attempts.left_out), mended)
 
 
 def _refuse_what_is_no_uid(headers: Iterable[Dataset]) -> None:
@@ -137,7 +168,6 @@ def _document(provenance: Provenance, folder: Path, _: list[EncodedObject]) -> t
 
 
 _ENCODERS: dict[Kind, Encoder] = {
-    "derived_series": lambda provenance, folder, _: encode_derived(provenance, folder),
     "secondary_capture": lambda provenance, folder, _: encode_capture(provenance, folder),
     "report": _report,
     "document": _document,

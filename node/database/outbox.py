@@ -211,9 +211,12 @@ def next_job(session: Session, destination: str, now: datetime) -> str | None:
     )
 
 
-def has_sent(session: Session, job_id: str) -> bool:
-    """Whether a destination has taken an object of the job."""
-    return session.scalar(select(OutboxRow.id).where(OutboxRow.job_id == job_id, _TAKEN).limit(1)) is not None
+def count_sent(session: Session, job_id: str) -> int:
+    """How many objects destinations have taken of the job, or will take whatever becomes of it: its derived series."""
+    series = select(ObjectRow.sop_instance_uid).where(ObjectRow.job_id == job_id, ObjectRow.kind == "derived_series")
+    on_their_way = and_(_WAITS, OutboxRow.sop_instance_uid.in_(series))
+    counts = select(func.count()).select_from(OutboxRow)
+    return session.scalars(counts.where(OutboxRow.job_id == job_id, or_(_TAKEN, on_their_way))).one()
 
 
 def has_unasked(session: Session, destination: str) -> bool:

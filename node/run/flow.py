@@ -1,5 +1,7 @@
 """What a job does, step by step: prepare, infer, encode, hand over. Plain functions that know no job engine.
 
+Derived series are handed over as soon as they are written, while the rest is being encoded.
+
 Every step may be done twice, after a crash between its work and the note that it is done, and then finds its own work
 and does nothing: inference that finished is not repeated, objects that were written are not written again.
 """
@@ -225,10 +227,12 @@ class Flow:
         """End the job as failed. Destinations that want a report on missing results get one, if none has the result."""
         with Session(self._database) as session:
             job = session.get_one(JobRow, job_id)
-            sent = outbox.has_sent(session, job_id)
+            sent = outbox.count_sent(session, job_id)
         if job.state not in (JobState.QUEUED, JobState.RUNNING):
             return
-        has_result = sent and self.folder(job_id).finished_result() is not None
+        has_result = sent > 0 and self.folder(job_id).finished_result() is not None
+        if has_result:
+            reason = f"{reason}; {counted(sent, 'object')} went out before"
         try:
             objects = None if has_result else self._encode(job, None, reason)
             self._hand_over(job, objects, JobState.FAILED, reason)
@@ -398,7 +402,14 @@ class Flow:
             raise
         return inferred.sha256
 
-    def _call(self, job: JobRow, step: str, request: JobRequest, kind: type[A]) -> A:
+    def _call(
+        self,
+        job: JobRow,
+        step: str,
+        request: JobRequest,
+        kind: type[A],
+        series_there: Callable[[], None] = lambda: None,
+    ) -> A:
         """Have a worker do it; repeat it if the worker dies, at most `MAX_STARTS` times in all."""
         died = ""
         while True:
@@ -407,6 +418,7 @@ class Flow:
                     request,
                     priority=job.priority,
                     began=partial(self._begin, job.id, step, died),
+                    series_there=series_there,
                     cancelled=lambda: self._ended(job.id),
                 )
             except Interrupted:
@@ -530,6 +542,7 @@ class Flow:
             if result is not None:
                 result = self._infer_again(job)
                 key = key_of(result)
+            self._take_back(job.id)
             request = Encode(
                 *self._asked(job),
                 result=result,
@@ -540,9 +553,39 @@ class Flow:
                 revision=job.revision,
                 key=key,
                 key_file=self._key_file,
+                series_first=result is not None and not job.shadow,
             )
-            self._call(job, "encode", request, Encoded)
+            self._call(job, "encode", request, Encoded, partial(self._hand_over_series, job.id))
         return key
+
+    def _take_back(self, job_id: str) -> None:
+        """Have nothing wait whose file may be replaced: what is made once more goes out after all.
+
+        It was handed over before the rest was encoded, or the job failed, and the node ended or was restarted since.
+        """
+        with Session(self._database) as session, session.begin():
+            outbox.cancel(session, job_id, "is encoded anew")
+
+    def _hand_over_series(self, job_id: str) -> None:
+        """Queue the derived series for every destination that takes them, while the rest is being encoded.
+
+        Nothing depends on it: `hand_over` queues what is not queued, and says what keeps it from being queued.
+        """
+        try:
+            note = self.folder(job_id).written_series()
+            if note is None:
+                return
+            with Session(self._database) as session, session.begin():
+                job = job_states.locked(session, job_id)
+                if job.state != JobState.RUNNING:  # ended by an operator, or by a node that has taken it over
+                    return
+                outbox.keep_objects(session, job_id, note.objects, self._data)
+                waiting = sum(queue(session, self._configuration, job_id, name, note) for name in job.destinations)
+                if waiting:
+                    job_states.note(session, job_id, "series handed over", counted(waiting, "object"))
+        except (NodeError, SQLAlchemyError, OSError) as error:
+            reason = str(error) if isinstance(error, NodeError) else type(error).__name__
+            log.warning("derived series wait for the rest", extra={"job": job_id, "reason": reason})
 
     def _infer_again(self, job: JobRow) -> str:
         """SHA-256 of the result that was there; of another one, where its file is no longer what was written."""

@@ -23,13 +23,14 @@ from dicom_sr.series import Series, Study, read_studies
 from node.data_folder import own_key
 from node.files import digest_of, flush, make_folder, parts_of, write_whole
 from node.run import notes, plain_form
-from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, StudyNote
+from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, SeriesNote, StudyNote
 from node.study.sealing import seal, unseal
 from pipelines.context import ClinicalContext
 
 log = logging.getLogger(__name__)
 
 N = TypeVar("N", bound=Note)
+L = TypeVar("L", bound=ObjectsNote)
 K = TypeVar("K")
 FLUSHES = 8  # at a time
 KEY_FILE = "job-files.key"  # in the data folder
@@ -54,6 +55,7 @@ class JobFolder:
     ``result.plain`` and ``result.json``: the result, and its digest and figures (infer)
     ``summary.json``  the result in numbers, to be compared with another version's (infer)
     ``objects/`` and ``objects.json``: the DICOM objects and the list of them (encode)
+    ``series.json``   the list of the derived series, which are written first (encode)
     """
 
     path: Path
@@ -259,7 +261,14 @@ class JobFolder:
 
     def written_objects(self) -> ObjectsNote | None:
         """The note of the objects, whatever they were made from; None unless every file is there and whole."""
-        note = self.read_note(ObjectsNote)
+        return self._written(ObjectsNote)
+
+    def written_series(self) -> SeriesNote | None:
+        """The note of the derived series; None unless every file is there and whole."""
+        return self._written(SeriesNote)
+
+    def _written(self, kind: type[L]) -> L | None:
+        note = self.read_note(kind)
         whole = note is not None and all(
             Path(os.path.normpath(item.path)).is_relative_to(self.objects) and digest_of(item.path) == item.sha256
             for item in note.objects

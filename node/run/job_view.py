@@ -23,7 +23,7 @@ from node.files import FULL, NO_LINKS, PRIVATE_FILE, file_name, is_full, make_fo
 from node.models.store import ROOM
 from node.run.job_folder import KEY_FILE, RESULT, SUMMARY, JobFolder
 from node.run.messages import Check, Encode, Infer, JobRequest
-from node.run.notes import CheckNote, ObjectsNote, ResultNote, StudyNote
+from node.run.notes import CheckNote, ObjectsNote, ResultNote, SeriesNote, StudyNote
 from node.study.images import away
 
 LARGEST_NOTE = 2**20  # bytes; the node reads it whole
@@ -129,8 +129,15 @@ class JobView:
                     raise
                 shutil.copyfile(image, place)
 
-    def take(self, asked: JobRequest) -> None:
+    def take(self, asked: JobRequest, *, series_only: bool = False) -> None:
         """Put what the worker made into the job's folder.
+
+        Parameters
+        ----------
+        asked
+            What it was asked.
+        series_only
+            It is still at it, and only the derived series are finished.
 
         Raises
         ------
@@ -141,7 +148,8 @@ class JobView:
             with opened_folder(self._written) as jobs, opened_folder(asked.folder.name, jobs) as job:
                 if isinstance(asked, Encode):
                     self._take_objects(asked, job)
-                for name, largest in _MADE[type(asked)].items():
+                made = {SeriesNote.FILE: LARGEST_LIST} if series_only else _MADE[type(asked)]
+                for name, largest in made.items():
                     _take(name, job, asked.folder / name, self._limit if largest is None else largest)
         except OSError as error:
             if is_full(error):

@@ -72,6 +72,7 @@ class Encode:
     revision: str  # `Job.revision`
     key: str  # digest of all that the objects follow from; they are known by it
     key_file: Path | None = None  # seals what names the patient
+    series_first: bool = False  # answer with `SeriesEncoded`, too, where there are derived series
     do: Literal["encode"] = "encode"
 
 
@@ -119,6 +120,14 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class SeriesEncoded:
+    """The derived series are written and can be sent; the rest is being written, and `Encoded` follows."""
+
+    objects: int
+    answer: Literal["series encoded"] = "series encoded"
+
+
+@dataclass(frozen=True)
 class Encoded:
     """The objects are written."""
 
@@ -151,7 +160,7 @@ class Waits:
     answer: Literal["waits"] = "waits"
 
 
-Answer: TypeAlias = Ready | Waits | Checked | Inferred | Tried | Encoded | Unsuitable | Failed
+Answer: TypeAlias = Ready | Waits | Checked | Inferred | Tried | SeriesEncoded | Encoded | Unsuitable | Failed
 
 Done: TypeAlias = Checked | Inferred | Tried | Encoded
 """What was asked is done."""

@@ -99,6 +99,13 @@ class ObjectsNote:
 
 
 @dataclass(frozen=True)
+class SeriesNote(ObjectsNote):
+    """The derived series among them, written before the rest (encode)."""
+
+    FILE: ClassVar[str] = "series.json"
+
+
+@dataclass(frozen=True)
 class _OlderObject(ObjectFile):
     """An object as version 0.1 listed it."""
 

@@ -26,11 +26,13 @@ from node.run.job_view import JobView
 from node.run.messages import (
     Answer,
     Done,
+    Encode,
     Failed,
     Infer,
     JobRequest,
     Load,
     Ready,
+    SeriesEncoded,
     Settings,
     Unsuitable,
     Waits,
@@ -196,6 +198,7 @@ class Pool:
         *,
         priority: int = 100,
         began: Callable[[], None] = lambda: None,
+        series_there: Callable[[], None] = lambda: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Done:
         """Have a worker do `request` and return its answer.
@@ -204,6 +207,8 @@ class Pool:
         ----------
         began
             Called when a worker is there for it.
+        series_there
+            Called when the derived series of an `Encode` are in the job's folder, and the worker is at the rest.
         cancelled
             Asked about once a second; the worker is killed when it says yes.
 
@@ -224,7 +229,7 @@ class Pool:
         try:
             worker = self._ready(slot)
             began()
-            return self._converse(worker, request, cancelled)
+            return self._converse(worker, request, series_there, cancelled)
         finally:
             with self._condition:
                 self._free.append(slot)
@@ -291,11 +296,20 @@ class Pool:
         log.info("worker started", extra={"slot": slot, "pid": worker.process.pid})
         return worker
 
-    def _converse(self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]) -> Done:
+    def _converse(
+        self, worker: Worker, request: JobRequest, series_there: Callable[[], None], cancelled: Callable[[], bool]
+    ) -> Done:
         if worker.view is not None:
             worker.view.show(request)
         try:
-            answer = self._ask(worker, request, cancelled)
+            start = self._clock()
+            worker.connection.send_bytes(messages.pack(request))
+            answer = self._answer(worker, start, cancelled)
+            if isinstance(answer, SeriesEncoded) and isinstance(request, Encode) and request.series_first:
+                if worker.view is not None:
+                    worker.view.take(request, series_only=True)
+                series_there()
+                answer = self._answer(worker, start, cancelled)
             self._hold_to_room(worker)
             if worker.view is not None and isinstance(answer, Done):
                 worker.view.take(request)
@@ -320,7 +334,7 @@ class Pool:
                 raise NoRoom(reason)
             case Waits(_, reason):
                 raise StorageAway(reason)
-            case Ready():
+            case Ready() | SeriesEncoded():
                 raise JobFailed("the process that runs pipelines answered out of turn")
         return answer
 
@@ -343,9 +357,8 @@ class Pool:
             log.info("worker ended, to empty its /tmp", extra={"slot": worker.slot, "bytes": left})
             worker.kill()
 
-    def _ask(self, worker: Worker, request: JobRequest, cancelled: Callable[[], bool]) -> Answer:
-        start = asked = self._clock()
-        worker.connection.send_bytes(messages.pack(request))
+    def _answer(self, worker: Worker, start: float, cancelled: Callable[[], bool]) -> Answer:
+        asked = self._clock()
         while not worker.connection.poll(LOOK_S):
             now = self._clock()
             self._hold_to_limits(worker, now - start)

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -45,13 +45,14 @@ from node.run.messages import (
     JobRequest,
     Load,
     Ready,
+    SeriesEncoded,
     Settings,
     Try,
     Unsuitable,
     Waits,
 )
 from node.run.moment import moment_of
-from node.run.notes import CheckNote, ObjectsNote, StudyNote
+from node.run.notes import CheckNote, ObjectsNote, SeriesNote, StudyNote
 from node.run.result_summary import summary
 from node.run.warm import Warm
 from node.study.identity_in_text import identity_of, without
@@ -62,6 +63,7 @@ from pipelines.bundle import BundleError
 
 log = logging.getLogger("node.run.worker")  # the module is run as __main__
 
+Tell = Callable[[SeriesEncoded], None]
 ENCODERS = "dicom_sr.write.encode"  # a second or two to import
 BROKE = 70  # exit code of a worker whose native code panicked: it has died
 _BROKE = {  # what an operator is told of an error that nobody foresaw
@@ -102,9 +104,12 @@ def infer(asked: Infer, warm: Warm) -> Inferred:
     return Inferred(note.sha256, note.version, seconds, note.weights)
 
 
-def encode(asked: Encode, warm: Warm) -> Encoded:
-    """Write the result, or that there is none, as objects in the job's folder, once per profile."""
-    from dicom_sr.write.encode import encode_what_can_be  # a second or two, so not before the first request
+def encode(asked: Encode, warm: Warm, tell: Tell) -> Encoded:
+    """Write the result, or that there is none, as objects in the job's folder, once per profile.
+
+    The derived series come first, and `tell` is told when they are there.
+    """
+    from dicom_sr.write.encode import Encoding  # a second or two, so not before the first request
 
     folder = JobFolder(asked.folder, asked.key_file)
     registry.pipeline_type(asked.pipeline)  # its package makes the codes of the result known here
@@ -113,34 +118,70 @@ def encode(asked: Encode, warm: Warm) -> Encoded:
         what = replace(what, model=_revised(what.model, asked.revision))
     context = None if what.evidence else folder.read_context()
     moment = moment_of(what, context) or asked.created
-    objects: dict[str, EncodedObject] = {}
-    twins: dict[str, dict[str, str | None]] = {}
+    written = _Written(folder)
+    encodings: dict[str, Encoding] = {}
+    for name, profile in asked.profiles.items():
+        being_made = written.begin(name)
+        encodings[name] = Encoding(what, profile, moment, being_made, asked.predecessors, folder.path.name)
+        written.add(name, encodings[name].derived_series())
+    if written.objects and asked.series_first:
+        folder.write_note(SeriesNote(asked.key, tuple(written.objects.values()), written.twins))
+        tell(SeriesEncoded(len(written.objects)))
     left_out: dict[str, None] = {}  # once each, in order
     mended: dict[str, None] = {}
-    for name, profile in asked.profiles.items():
-        place, job = folder.objects / name, folder.path.name
-        being_made = place.with_suffix(".part")
-        shutil.rmtree(being_made, ignore_errors=True)  # of a worker that died
-        made = encode_what_can_be(what, profile, moment, being_made, asked.predecessors, job)
-        left_out |= dict.fromkeys(without_identity(str(one), folder) for one in made.left_out)
-        mended |= dict.fromkeys(made.mended)
-        for one in made.left_out:
+    for name, encoding in encodings.items():
+        rest = encoding.rest()
+        left_out |= dict.fromkeys(without_identity(str(one), folder) for one in rest.left_out)
+        mended |= dict.fromkeys(rest.mended)
+        for one in rest.left_out:
             if one.cause is not None:
                 log.warning("%s left out\n%s", one.kind, _traceback(one.cause, folder))
-        written = [_put(_sealed(item, folder.key_file), place) for item in made.objects]
-        shutil.rmtree(being_made)  # with what could not be finished
-        twins[name] = {item.sop_instance_uid: item.twin_of for item in written}
-        for item in written:
-            known = objects.setdefault(item.sop_instance_uid, item)
+        written.add(name, rest.objects)
+        written.end(name)
+    if mended:
+        log.warning("not valid DICOM in the source, so cleaned or left out in the results: %s", ", ".join(mended))
+    folder.write_note(ObjectsNote(asked.key, tuple(written.objects.values()), written.twins, tuple(left_out)))
+    return Encoded(len(written.objects))
+
+
+class _Written:
+    """What was written for the profiles, each object once, on the disk and in its place."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self.objects: dict[str, EncodedObject] = {}
+        self.twins: dict[str, dict[str, str | None]] = {}
+
+    def begin(self, profile: str) -> Path:
+        """Where the objects of a profile are to be made."""
+        shutil.rmtree(self._being_made(profile), ignore_errors=True)  # of a worker that died
+        self.twins[profile] = {}
+        return self._being_made(profile)
+
+    def add(self, profile: str, made: Sequence[EncodedObject]) -> None:
+        """Put objects that were made for a profile into their place.
+
+        Raises
+        ------
+        EncodingError
+            If one has other bytes than under another profile.
+        """
+        sealed = [_sealed(item, self._folder.key_file) for item in made]
+        on_disk(item.path for item in sealed)  # before they have their names: from then on the node may take them away
+        for item in (_put(item, self._folder.objects / profile) for item in sealed):
+            self.twins[profile][item.sop_instance_uid] = item.twin_of
+            known = self.objects.setdefault(item.sop_instance_uid, item)
             if known.sha256 != item.sha256:
                 raise EncodingError(f"{item.kind} {item.sop_instance_uid} comes out differently for two destinations")
             if known.twin_of is None and item.twin_of is not None:
-                objects[item.sop_instance_uid] = replace(known, twin_of=item.twin_of)
-    if mended:
-        log.warning("not valid DICOM in the source, so cleaned or left out in the results: %s", ", ".join(mended))
-    on_disk(item.path for item in objects.values())
-    folder.write_note(ObjectsNote(asked.key, tuple(objects.values()), twins, tuple(left_out)))
-    return Encoded(len(objects))
+                self.objects[item.sop_instance_uid] = replace(known, twin_of=item.twin_of)
+
+    def end(self, profile: str) -> None:
+        """Nothing more is made for a profile: what could not be finished goes."""
+        shutil.rmtree(self._being_made(profile), ignore_errors=True)
+
+    def _being_made(self, profile: str) -> Path:
+        return (self._folder.objects / profile).with_suffix(".part")
 
 
 def _revised(model: Model, revision: str) -> Model:
@@ -177,8 +218,8 @@ def _not_run(asked: Encode, folder: JobFolder, warm: Warm) -> NotRun:
     return NotRun(pipeline.model, pipeline.title, folder.read_study().series, asked.not_run or "")
 
 
-def answer(asked: JobRequest, warm: Warm) -> Answer:
-    """Do one request. Every error becomes an answer."""
+def answer(asked: JobRequest, warm: Warm, tell: Tell = lambda _: None) -> Answer:
+    """Do one request. Every error becomes an answer; `tell` is told what can be used before all of it is done."""
     folder = JobFolder(asked.folder, asked.key_file)
     try:
         with node.log.bound(job=asked.folder.name):
@@ -188,7 +229,7 @@ def answer(asked: JobRequest, warm: Warm) -> Answer:
                 case Infer():
                     return infer(asked, warm)
                 case Encode():
-                    return encode(asked, warm)
+                    return encode(asked, warm, tell)
                 case Try():
                     return try_out(asked, warm)
     except Exception as error:  # noqa: BLE001 (the worker's loop: a bug in a pipeline costs one job)
@@ -284,6 +325,10 @@ def main(descriptor: int) -> None:
 def serve(connection: Connection) -> None:
     """Answer requests until the node closes the connection."""
     warm, to_load = Warm(), list[tuple[str, Settings]]()
+
+    def tell(part: SeriesEncoded) -> None:
+        connection.send_bytes(messages.pack(part))
+
     while True:
         if to_load and not connection.poll(0):
             load_next(to_load, warm)
@@ -295,7 +340,7 @@ def serve(connection: Connection) -> None:
         if isinstance(asked, Load):
             to_load = [*asked.pipelines, (ENCODERS, {})]
         else:
-            connection.send_bytes(messages.pack(answer(asked, warm)))
+            connection.send_bytes(messages.pack(answer(asked, warm, tell)))
 
 
 if __name__ == "__main__":

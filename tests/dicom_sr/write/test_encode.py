@@ -26,7 +26,7 @@ from dicom_sr.profile import DICOM_KINDS
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.stacks import read_stack, stacks
 from dicom_sr.series import Study, read_studies
-from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
+from dicom_sr.write.encode import EncodedObject, Encoding, EncodingProfile, encode
 from tests.dicom_sr.conftest import CREATED, Encode
 from tests.factories import (
     MODEL,
@@ -53,6 +53,17 @@ def test_a_second_run_is_byte_identical(tmp_path: Path) -> None:
     assert len(first) > 10
     assert [(o.sop_instance_uid, o.sha256) for o in first] == [(o.sop_instance_uid, o.sha256) for o in second]
     assert all(hashlib.sha256(o.path.read_bytes()).hexdigest() == o.sha256 for o in first)
+
+
+def test_the_derived_series_come_first_and_the_bytes_are_those_of_one_go(tmp_path: Path) -> None:
+    result = knee_result(knee_study(tmp_path / "in"))
+    whole = write(result, tmp_path / "whole")
+    encoding = Encoding(result, EncodingProfile(), CREATED, tmp_path / "parts")
+    series = encoding.derived_series()
+    assert {one.kind for one in series} == {"derived_series"}
+    assert {path.name for path in (tmp_path / "parts").iterdir()} == {one.path.name for one in series}
+    parts = (*series, *encoding.rest().objects)
+    assert [(o.sop_instance_uid, o.sha256) for o in parts] == [(o.sop_instance_uid, o.sha256) for o in whole]
 
 
 def test_what_is_said_of_an_object_is_what_it_holds(tmp_path: Path) -> None:

@@ -115,3 +115,15 @@ def test_only_what_was_delivered_is_confirmed(session: Session) -> None:
     assert outbox.count_states(session, [first]) == {OutboxState.CONFIRMED: 1}
     assert outbox.count_states(session, [second]) == {OutboxState.WAITING: 1}
     assert outbox.jobs_of(session, "pacs", {"1.1"}) == [JOB.id]
+
+
+def test_sent_is_what_was_taken_and_a_series_that_is_on_its_way(session: Session) -> None:
+    derived = EncodedObject(**{**PICTURE.__dict__, "sop_instance_uid": "1.8", "kind": "derived_series", "order": 0})
+    series, picture, _ = queued(session, derived, PICTURE, REPORT)
+    assert outbox.count_sent(session, JOB.id) == 1
+    outbox.move(session, picture, OutboxState.DELIVERED, "0x0000", delivered=NOON)
+    assert outbox.count_sent(session, JOB.id) == 2
+    outbox.cancel(session, JOB.id, "cancelled by an operator")
+    assert outbox.count_sent(session, JOB.id) == 1
+    outbox.move(session, series, OutboxState.DELIVERED, "0x0000", delivered=NOON)
+    assert outbox.count_sent(session, JOB.id) == 2

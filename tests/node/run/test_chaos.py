@@ -20,7 +20,7 @@ from node.database.tables import JobRow, ObjectRow, OutboxRow
 from node.reading import HERE
 from node.run.job_engine import JobEngine
 from tests.node.run.node_process import NodeProcess
-from tests.node.run.trial import Bench, bench, install_trial
+from tests.node.run.trial import Bench, bench, install_trial, mr_instances
 from tests.node.send.outgoing import Peer
 from tests.postgres import Postgres
 from tests.test_kill import ALL_CLASSES
@@ -62,7 +62,10 @@ def test_many_jobs_survive_random_kills(
         with NodeProcess(made) as node:
             for _ in range(KILLS[kind]):
                 for _ in range(JOBS_A_KILL + SPARE - count(made, TO_BE_RUN)):
-                    job = replace(made.job(run_s=chance.uniform(0, 0.2)), priority=chance.randint(50, 150))
+                    images = mr_instances(4)
+                    made.store(images)
+                    job = made.job(images, run_s=chance.uniform(0, 0.2), derived=chance.random() < 0.5)
+                    job = replace(job, priority=chance.randint(50, 150))
                     submitter.submit(job)
                     jobs.append(job)
                 # counted in inferences that ended: a job that is hit three times in one step is parked as it should be

@@ -7,9 +7,10 @@ import re
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
@@ -24,10 +25,11 @@ from node.errors import JobFailed, StorageAway, WorkerDied
 from node.files import digest_of
 from node.run.job_folder import JobFolder
 from node.run.job_view import JobView, remove_all
-from node.run.messages import Check, Encode, Encoded, Infer, Inferred
+from node.run.messages import Check, Encode, Encoded, Infer, Inferred, Settings
 from node.run.notes import ObjectsNote, StudyNote
 from node.run.pool import Pool, Stopping
 from pipelines.joint_classification import JointClassification
+from tests.factories import knee_study
 from tests.needs import need_a_box
 from tests.node.run.trial import CREATED, mr_instances
 from tests.waiting import until
@@ -470,7 +472,35 @@ def test_a_pipeline_makes_the_same_bytes_in_a_box(tmp_path: Path) -> None:
     assert boxed == free
 
 
-def _made(images: Study, data: Path, *, in_box: bool) -> dict[str, str]:
+@pytest.mark.parametrize("in_box", [True, False])
+def test_derived_series_are_in_the_jobs_folder_while_the_rest_is_written(tmp_path: Path, in_box: bool) -> None:
+    images = knee_study(tmp_path / "example")
+    data = tmp_path / "data"
+    folder = JobFolder(data / "jobs" / "1.same")
+    seen: list[set[str]] = []
+
+    def look() -> None:
+        note = folder.written_series()
+        assert note is not None
+        assert not in_box or folder.written_objects() is None  # without a box the worker may be through by now
+        seen.append({item.kind for item in note.objects})
+
+    knee: tuple[str, Settings] = ("knee_super_resolution", {"method": "tricubic"})
+    made = _made(images, data, in_box=in_box, pipeline=knee, series_there=look)
+    assert seen == [{"derived_series"}]
+    series = folder.written_series()
+    assert series is not None
+    assert {item.sop_instance_uid for item in series.objects} < set(made)
+
+
+def _made(
+    images: Study,
+    data: Path,
+    *,
+    in_box: bool,
+    pipeline: tuple[str, Settings] = (PIPELINE, {}),
+    series_there: Callable[[], None] | None = None,
+) -> dict[str, str]:
     """Digests of the objects that come of the images, by UID; both jobs have one id, which is part of the UIDs."""
     (data / "instances").mkdir(parents=True)
     paths = [
@@ -483,10 +513,14 @@ def _made(images: Study, data: Path, *, in_box: bool) -> dict[str, str]:
     profiles = {"form": EncodingProfile(not_run_reports=True)}
     workers = Pool(1, 60.0, 4096, data=data if in_box else None)
     try:
-        inferred = workers.call(Infer(folder.path, PIPELINE, {}))
+        inferred = workers.call(Infer(folder.path, *pipeline))
         assert isinstance(inferred, Inferred)
-        asked = Encode(folder.path, PIPELINE, {}, inferred.sha256, None, (), profiles, CREATED, "", "key")
-        assert isinstance(workers.call(asked), Encoded)
+        asked = Encode(folder.path, *pipeline, inferred.sha256, None, (), profiles, CREATED, "", "key")
+        if series_there is None:
+            assert isinstance(workers.call(asked), Encoded)
+        else:
+            asked = replace(asked, series_first=True)
+            assert isinstance(workers.call(asked, series_there=series_there), Encoded)
     finally:
         workers.close()
     note = folder.finished_objects("key")

@@ -6,7 +6,7 @@ import pytest
 
 from dicom_sr.profile import EncodedObject
 from node.run import notes
-from node.run.notes import CheckNote, ContextNote, Note, ObjectsNote, PriorNote, ResultNote, StudyNote
+from node.run.notes import CheckNote, ContextNote, Note, ObjectsNote, PriorNote, ResultNote, SeriesNote, StudyNote
 
 DATA = Path("/data")
 PICTURE = EncodedObject("1.2.840.1", "1.1", "1.2", "1.2.3", Path("/data/1.dcm"), "secondary_capture", 1, "aa", 10)
@@ -26,6 +26,7 @@ OBJECTS = ObjectsNote(
         PriorNote(True, "remark", "ab"),
         ResultNote("ab", "1.0", 0.5),
         OBJECTS,
+        SeriesNote("key", (PICTURE,), {"new": {"1.1": None}}),
     ],
 )
 def test_a_note_is_read_as_it_was_written(note: Note) -> None:

@@ -16,6 +16,7 @@ from pydicom.sr.coding import Code
 
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import (
+    DerivedVolume,
     Finding,
     Heatmap,
     ImagePanel,
@@ -29,8 +30,11 @@ from dicom_sr.findings import (
     Result,
     RiskStatement,
 )
+from dicom_sr.profile import EncodedObject
+from dicom_sr.provenance import Provenance
 from dicom_sr.read.pixels import pictures
-from dicom_sr.series import Study
+from dicom_sr.read.stacks import stacks
+from dicom_sr.series import Series, Study
 from pipelines.base import PipelineSettings
 from pipelines.bundle import BundleSettings, bundle_digest
 from pipelines.context import ClinicalContext
@@ -50,6 +54,35 @@ def wait_while(path: Path | None) -> None:
         time.sleep(0.02)
 
 
+REPORTS_WAIT_WHILE = "TRIAL_REPORTS_WAIT_WHILE"  # names a file
+
+
+def hold_reports(path: Path) -> None:
+    """Have the encoders of this process write no report of a result with a derived series while the file is there."""
+    from dicom_sr.write import encode  # a second or two to import
+
+    write_report = encode._ENCODERS["report"]
+
+    def wait(provenance: Provenance, folder: Path, revised: list[EncodedObject]) -> tuple[EncodedObject, ...]:
+        if getattr(provenance.result, "derived", ()):
+            wait_while(path)
+        return write_report(provenance, folder, revised)
+
+    encode._ENCODERS["report"] = wait
+
+
+if REPORTS_WAIT_WHILE in os.environ:
+    hold_reports(Path(os.environ[REPORTS_WAIT_WHILE]))
+
+
+def _doubled(series: Series) -> DerivedVolume:
+    """Twice the slices, as a series of their own."""
+    from tests.factories import doubled
+
+    (stack,) = stacks(series)
+    return doubled(stack)
+
+
 class TrialSettings(PipelineSettings):
     """What the pipeline shall do, and where it says so."""
 
@@ -62,6 +95,7 @@ class TrialSettings(PipelineSettings):
     run_while: Path | None = None
     quote: str = ""  # what `raise` quotes
     wanted: Path | None = None  # a file without which it raises
+    derived: bool = False  # make a derived series, too
 
 
 class Trial:
@@ -136,6 +170,7 @@ class Trial:
             heatmaps=heatmaps,
             pages=(page,),
             left_aside=aside,
+            derived=(_doubled(series),) if self.settings.derived else (),
         )
 
     def _misbehave(self, behaviour: Behaviour, runs: int) -> None:
