@@ -22,6 +22,7 @@ from node.commands.terminal import console, print_whole
 from node.config import Configuration
 from node.data_folder import job_folder
 from node.database.connection import Database
+from node.local.saving import require_free
 from node.models.agreement import FEWEST, grade_order
 from node.models.comparison import Comparison, Pair, Paired, Summary, compared, paired
 from node.models.images import Agreement, regions, volumes
@@ -80,6 +81,12 @@ def compare(
             guess = did_you_mean(route, list(configuration.routes))
             complaints.print(f"{route!r}: no such route; there are: {known}{guess}", markup=False)
             return USAGE
+    try:
+        if out is not None:
+            require_free(out, [])
+    except OSError as error:
+        complaints.print(f"--out: {out}: cannot be written: {error.strerror}", markup=False)
+        return USAGE
     pairs = paired(database, first, second, since)
     summaries = _summaries(configuration, pairs)
     comparison = compared(pairs.pairs, summaries, _own_scale(configuration.routes[first].pipeline))

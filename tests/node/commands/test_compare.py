@@ -125,6 +125,13 @@ def test_a_page_with_pictures_is_written(made: Bench, say: Say) -> None:
     assert (out / "disagreements.csv").read_text().startswith("What,knee,candidate,Jobs")
 
 
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_compared(made: Bench, say: Say) -> None:
+    (made.folder / "file").write_text("")
+    out = made.folder / "file" / "report"
+    assert compare("knee", "candidate", SINCE, made.folder / "config.yaml", out=out) == USAGE
+    assert say() == f"--out: {out}: cannot be written: Not a directory"
+
+
 def test_a_result_that_is_no_longer_kept_is_said_to_be(made: Bench, say: Say) -> None:
     _, second = study(made, 1.0, 2.0)
     (made.data / "jobs" / second.id / "result.plain").write_bytes(b"another")
