@@ -33,6 +33,8 @@ Array = NDArray[np.floating[Any]]
 LIMITS = 1.96  # standard deviations to the limits of agreement (Bland and Altman 1986)
 MANY = 60  # points from which on the intervals of each would hide one another
 SHORT = 8  # characters of a class that fit below a column of a confusion matrix
+HALF = 0.5  # axes of probabilities are cut where none is above it
+NEAR = 0.06  # share of an axis within which two numbers would lie on one another
 FEW = 20  # points up to which each is marked; a single one would not be seen
 DPI = 110
 TIME = "seconds"  # column of a log that says nothing of the network
@@ -167,7 +169,8 @@ def reliability(
     Parameters
     ----------
     bins
-        Mean probability, share that came true, and number of cases (or their share); one for each bin with cases.
+        Mean probability, share that came true, and number of cases (or their share); one for each bin with cases. The
+        number stands beside a bin where there is room for it.
     title
         Above the figure.
     labels
@@ -176,13 +179,27 @@ def reliability(
     figure, axes = _one(title, (5.6, 5.4), *labels)
     axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls="--", label="as it should be")
     given, true, counts = np.array(bins, np.float64).reshape(-1, 3).T
+    highest = max([*given, *true], default=1.0)
+    end = (
+        1.0 if highest > HALF else max(0.1, np.ceil(11 * highest) / 10)
+    )  # low risks would lie on one another in a corner
     most = counts.max(initial=0.0)
     axes.plot(given, true, color=ACCENT)
     axes.scatter(
-        given, true, s=[30 + 220 * count / most for count in counts], color=ACCENT, edgecolors=GROUND, zorder=3
+        given,
+        true,
+        s=[30 + 220 * count / most for count in counts],
+        color=ACCENT,
+        edgecolors=GROUND,
+        zorder=3,
+        clip_on=False,
     )
+    numbered: list[tuple[float, float]] = []
     for x, y, count in zip(given, true, counts, strict=True):
-        below = y > 0.15
+        if any(abs(x - other) < NEAR * end and abs(y - level) < NEAR * end for other, level in numbered):
+            continue
+        numbered.append((x, y))
+        below = y > 0.15 * end
         words = f"{count:.0f}" if count >= 1 else f"{count:.0%}"
         axes.annotate(
             words,
@@ -193,7 +210,7 @@ def reliability(
             va="top" if below else "bottom",
             fontsize=9,
         )
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set(xlim=(0, end), ylim=(0, end), aspect="equal")
     axes.legend(loc="upper left", fontsize=9)
     return figure
 

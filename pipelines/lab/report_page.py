@@ -28,6 +28,7 @@ h1 { font-size: 1.6rem } h2 { font-size: 1.25rem; margin-top: 2.5rem }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .8rem; text-align: left; border-bottom: 1px solid var(--rule); vertical-align: top }
 th { color: var(--muted); font-weight: 600 } p.note { color: var(--muted); max-width: 60rem }
+a { display: inline-block; vertical-align: top; max-width: 100%; margin-right: 1rem }
 img { max-width: 100%; display: block; margin: 1rem 0; border-radius: 4px }
 @media print, (prefers-color-scheme: light) { img.plot { filter: invert(1) hue-rotate(180deg) } }
 @media print {
@@ -98,12 +99,11 @@ class Report:
             kind = "" if any(axes.images for axes in image.axes) else ' class="plot"'
         (self.folder / f"{name}.png").write_bytes(stream.getvalue())
         self._bytes += len(stream.getvalue())
-        source = f"{name}.png"
+        source, loaded = f"{name}.png", ' loading="lazy"'
         if self._bytes <= FULL:
+            loaded = ""  # at once: one that waits until it is scrolled to might not be printed
             source = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
-        self._parts.append(
-            f'<a href="{name}.png"><img{kind} src="{source}" alt="{escape(described)}" loading="lazy"></a>'
-        )
+        self._parts.append(f'<a href="{name}.png"><img{kind} src="{source}" alt="{escape(described)}"{loaded}></a>')
 
     def write(self) -> Path:
         """Write the page; unless it is full, it needs no other file."""

@@ -150,6 +150,18 @@ def test_a_long_curve_is_drawn_with_its_running_mean(tmp_path: Path) -> None:
     assert mean[0] == 0
 
 
+def test_low_risks_have_the_whole_of_the_axes() -> None:
+    (axes,) = plots.reliability([(0.02, 0.03, 50), (0.2, 0.17, 40)]).axes
+    assert axes.get_xlim() == axes.get_ylim() == pytest.approx((0, 0.3))
+    (axes,) = plots.reliability([(0.02, 0.03, 50), (0.6, 0.17, 40)]).axes
+    assert axes.get_xlim() == (0, 1)
+
+
+def test_numbers_of_bins_do_not_lie_on_one_another() -> None:
+    (axes,) = plots.reliability([(0.02, 0.1, 50), (0.03, 0.12, 40), (0.6, 0.5, 30)]).axes
+    assert [text.get_text() for text in axes.texts] == ["50", "30"]
+
+
 def test_a_training_of_one_step_is_seen(tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     log.write_text("step,loss\n1,0.5\n", encoding="utf-8")
