@@ -22,7 +22,8 @@ ONCE ?=
 INPUT ?=
 ARGS ?=
 VERIFIED := $(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# one more than there are cores, since many tests wait for a node to do its work; four at most
+PARALLEL := --numprocesses $(shell cores=$$(nproc); echo $$((cores < 4 ? cores + 1 : 4))) --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # the tests start hundreds of processes: each would compile the code anew
