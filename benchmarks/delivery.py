@@ -16,7 +16,8 @@ and little is gained by doing both at once. Of one run's 2.3 s after the inferen
 handed over (the result is checked and read, the slices are written and flushed), 0.4 s until the first answers were
 written down (which is done every 0.2 s), 0.9 s for the rest of the slices, 0.5 s for the other objects, most of it for
 the map of 39 MB. The encoding had ended 0.7 s before the last slice was there: the way to the archive is what counts
-now. Four associations in place of one: 3.0 s in all.
+now. Four associations in place of one: 3.0 s in all. With little else to do (five runs): 2.7 s in all, the first object
+0.8 s after the inference, the last one 2.1 s, 1.2 s after the encoding had ended.
 """
 
 from __future__ import annotations
