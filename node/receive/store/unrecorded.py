@@ -110,9 +110,19 @@ class UnrecordedInstances:
         """The files that have no row, relative to the folder of instances."""
         for shard in SHARDS:
             goes_on()
-            there = {f"{shard}/{name}" for name in os.listdir(self._instances / shard) if name.endswith(".dcm")}
+            there = {f"{shard}/{name}" for name in self._names(shard) if name.endswith(".dcm")}
             if there:
                 with self._database.connect() as connection:
                     of_shard = select(InstanceRow.path).where(InstanceRow.path.startswith(f"{shard}/"))
                     there.difference_update(connection.scalars(of_shard))
             yield from sorted(there)
+
+    def _names(self, shard: str) -> list[str]:
+        """The names in a folder of the store; none where the receiver of a new node has not made it yet."""
+        try:
+            return os.listdir(self._instances / shard)
+        except FileNotFoundError:
+            with self._database.connect() as connection:
+                if connection.scalar(select(InstanceRow.sop_instance_uid).limit(1)) is not None:  # the storage is away
+                    raise
+            return []

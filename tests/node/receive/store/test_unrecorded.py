@@ -83,6 +83,21 @@ def test_what_came_just_now_may_have_its_receipt_on_the_way(store: Store, tmp_pa
     assert rows(database, InstanceRow) == []
 
 
+def test_a_new_node_has_nothing_to_look_for_before_its_receiver_has_made_the_folders(
+    tmp_path: Path, database: Database
+) -> None:
+    assert look(tmp_path / "new", database) is False
+
+
+def test_folders_that_are_away_are_an_error_where_instances_are_on_record(
+    store: Store, tmp_path: Path, database: Database
+) -> None:
+    put(store, mr())
+    ReceiptImport(tmp_path, database).import_now()
+    with pytest.raises(FileNotFoundError):
+        look(tmp_path / "away", database)
+
+
 def test_what_is_no_instance_is_named_and_keeps_no_other_from_being_found(
     store: Store, tmp_path: Path, database: Database
 ) -> None:
