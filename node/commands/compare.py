@@ -196,7 +196,7 @@ def _sentences(first: str, second: str, since: datetime, pairs: Paired, images: 
     ]
     if pairs.pairs:
         few = f"; limits of agreement and kappa need at least {FEWEST}: run both for longer" if usable < FEWEST else ""
-        told.append(f"both have a result in {usable} of {counted(len(pairs.pairs), 'pair')}{few}")
+        told.append(f"Both have a result in {usable} of {counted(len(pairs.pairs), 'pair')}{few}")
     if pairs.only_first or pairs.only_second:
         alone = f"{pairs.only_first:,} of {first}, {pairs.only_second:,} of {second}"
         told.append(f"jobs of one route alone, without the other's on the same images: {alone}")

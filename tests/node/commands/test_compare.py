@@ -79,7 +79,7 @@ def test_bias_limits_and_disagreements_are_told_on_the_terminal(made: Bench, say
     told = say()
     assert told.startswith(f"knee and candidate, jobs since {SINCE.astimezone():%d %b %Y %H:%M}: ")
     assert f"{FEWEST + 2} pairs of jobs on the same images, of {FEWEST + 2} studies" in told
-    assert f"both have a result in {FEWEST + 1} of {FEWEST + 2} pairs" in told
+    assert f"Both have a result in {FEWEST + 1} of {FEWEST + 2} pairs" in told
     assert "states that differ: done / unsuitable: 1" in told
     assert "knee ran ab0000000000, ab1000000000, " in told
     assert "they are mixed below" in told
@@ -96,7 +96,7 @@ def test_few_pairs_get_no_limits_and_the_sentence_says_how_many_are_needed(made:
     told = say()
     assert "candidate ran cd2000000000" in told
     assert "mixed" not in told
-    assert f"both have a result in 1 of 1 pair; limits of agreement and kappa need at least {FEWEST}" in told
+    assert f"Both have a result in 1 of 1 pair; limits of agreement and kappa need at least {FEWEST}" in told
     assert "Length 1 1 +1 mm too few too few 1" in told
 
 

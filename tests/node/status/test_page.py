@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.words import escaped
 from node.config import Configuration, RunSettings, StatusSettings
 from node.database.connection import Database, open_database
-from node.database.tables import ObjectRow, OutboxRow, StudyRow
+from node.database.tables import JobRow, ObjectRow, OutboxRow, StudyRow
 from node.status.page import build_app, seconds, size
 from tests.node.status.conftest import CAPTURE_RGB, Morning
 from tests.serving import client_of, served
@@ -51,6 +51,15 @@ def test_the_overview_tells_of_every_study_and_why(client: httpx.Client) -> None
         "38.2 s after the last image",  # done at 43, last image at 4.8
     ):
         assert told in page
+
+
+def test_the_overview_tells_a_shadows_job_from_that_of_its_route(client: httpx.Client, database: Database) -> None:
+    assert "in shadow" not in client.get("/").text
+    with Session(database) as session, session.begin():
+        job = session.scalars(select(JobRow).where(JobRow.state == "done")).first()
+        assert job is not None
+        job.shadow, route = True, job.route
+    assert f"in shadow, route {route}" in client.get("/").text
 
 
 def test_the_overview_says_where_pipelines_run_without_a_box(configuration: Configuration, database: Database) -> None:
