@@ -131,6 +131,8 @@ def test_code_of_a_bundle_runs_in_the_box_of_a_worker(tmp_path: Path) -> None:
     bundles = {"own": settings(of_code(tmp_path / "node" / "own"), trust="code")}
     sections: dict[str, Any] = {"bundles": bundles, "routes": {"own": route("own", Modality="CT")}}
     sections |= {"destinations": {"out": {"kind": "folder", "path": "out"}}, "run": {"box": "required"}}
+    # a worker that imports PyTorch can hold up a busy machine for longer than a second between two images
+    sections |= {"receive": {"series_quiet_s": 5, "study_quiet_s": 5}}
     paths, _ = write_body(tmp_path / "study", study="flow code")
     with RunningNode(tmp_path / "node", **sections) as node:
         node.send([dcmread(path) for path in paths])
