@@ -6,7 +6,6 @@ tests/node/commands/test_check.py.
 
 from node.config.reading import read
 from node.config.sections import (
-    AETitle,
     Configuration,
     Destination,
     DicomWebDestination,
@@ -15,28 +14,23 @@ from node.config.sections import (
     DimseSettings,
     FhirDestination,
     FhirServer,
-    FilePath,
     FolderDestination,
     HistorySettings,
     MllpSettings,
-    Name,
-    Network,
     NodeSettings,
     OrthancFeed,
     Peer,
-    Port,
     PriorSettings,
     Profile,
     ReceiveSettings,
     RecordSettings,
     Route,
     RunSettings,
-    Section,
     StatusSettings,
-    Tls,
     TokenSection,
     WatchedFolder,
 )
+from node.config.values import AETitle, FilePath, Name, Network, Port, Section, Tls
 
 __all__ = [
     "AETitle",

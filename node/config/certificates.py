@@ -19,7 +19,8 @@ from cryptography.x509 import (
 
 from node.config.check_result import CheckResult
 from node.config.secret_files import why_not_read
-from node.config.sections import Configuration, DicomWebDestination, DimseDestination, Tls
+from node.config.sections import Configuration, DicomWebDestination, DimseDestination
+from node.config.values import Tls
 
 RENEW_BEFORE = timedelta(days=30)
 
