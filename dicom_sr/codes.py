@@ -60,6 +60,11 @@ class CodingScheme:
     def __contains__(self, value: object) -> bool:
         return value in self._codes
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values of its codes."""
+        return tuple(self._codes)
+
     def add(self, value: str, meaning: str, definition: str, since: str = "1", snomed: Code | None = None) -> Code:
         """The code `value`, which this scheme has from now on. To add the very same row again does nothing.
 

@@ -119,6 +119,7 @@ def show(config: Path, job: str) -> int:
         ).first()
         if decision is not None:
             _show_why(out, decision)
+    _show_conditions(out, view.row)
     _show_timeline(out, view.events)
     _show_objects(out, view)
     folder = folder_of(configuration, view.row.route) if view.row.shadow else None
@@ -155,6 +156,19 @@ def _show_why(out: Console, decision: DecisionRow) -> None:
         if unread := series.get("unread"):
             out.print(Text(f"    {unread}"))
         for clause in series["clauses"]:
+            _show_clause(out, clause, "    ")
+
+
+def _show_conditions(out: Console, job: JobRow) -> None:
+    """Why the destinations with conditions get the result, or do not; before there is one, that it is not decided."""
+    for name in job.conditions or {}:
+        out.print()
+        trace = (job.hand_over or {}).get(name)
+        if trace is None:
+            out.print(Text.assemble((f"to {name}", "bold"), ": decided when there is a result"))
+            continue
+        out.print(Text.assemble((f"to {name}" if trace["holds"] else f"not to {name}", "bold"), f": {trace['why']}"))
+        for clause in trace["clauses"]:
             _show_clause(out, clause, "    ")
 
 

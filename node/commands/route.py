@@ -18,8 +18,10 @@ from dicom_sr.series import Series, Study
 from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.terminal import console
+from node.config import Configuration, Route
 from node.config.route_settings import read_with_settings
 from node.errors import ConfigurationError, ReadingFailed, StorageAway
+from node.matching.result import RESULT, result_facts
 from node.route.decide import CompiledRoute, Decision, compile_routes, decide, keys
 from node.route.facts import Facts, series_facts, with_study
 from node.study.files import CANNOT_BE_READ, files_in, is_problem, readable_studies
@@ -59,7 +61,7 @@ def route(paths: Sequence[Path], config: Path, *, calling_ae_title: str, as_json
         out.print_json(json.dumps(traces))
     else:
         for study in studies:
-            out.print(_tree(study, [decision for of, decision in decisions if of is study]))
+            out.print(_tree(study, [decision for of, decision in decisions if of is study], configuration))
     return NOT_RIGHT if left_out.problems else OK
 
 
@@ -138,7 +140,7 @@ def _decisions(
         yield study, decision
 
 
-def _tree(study: Study, decisions: Sequence[Decision]) -> Tree:
+def _tree(study: Study, decisions: Sequence[Decision], configuration: Configuration) -> Tree:
     tree = Tree(Text(f"study {study.study_instance_uid}", style="bold"))
     for one in study.series:
         instances = counted(len(one.instances), "instance")
@@ -154,16 +156,26 @@ def _tree(study: Study, decisions: Sequence[Decision]) -> Tree:
             branch.add(Text(unread, style="red"))  # of all routes alike
             continue
         for decision, trace in found:
-            _add_route(branch, decision, trace)
+            _add_route(branch, decision, trace, configuration.routes[decision.route])
     return tree
 
 
-def _add_route(branch: Tree, decision: Decision, trace: dict[str, Any]) -> None:
+def _add_route(branch: Tree, decision: Decision, trace: dict[str, Any], route: Route) -> None:
     matched = trace["matched"]
     what = "matches" if matched else "does not match"
     route_branch = branch.add(Text(f"route {decision.route}: {what}", style="green" if matched else "red"))
     for clause in trace["clauses"]:
         _add_clause(route_branch, clause)
+    if matched:
+        _add_conditions(route_branch, route)
+
+
+def _add_conditions(branch: Tree, route: Route) -> None:
+    """Say which destinations get the result only if it meets their conditions, which nobody knows yet."""
+    for name, when in route.conditions.items():
+        below = branch.add(Text(f"? to {name}, decided when there is a result:", style="yellow"))
+        for clause in RESULT.matcher(when, "when").trace(result_facts("", None)).clauses:
+            below.add(Text(f"{clause.key}: {clause.expected}"))
 
 
 def _add_clause(branch: Tree, clause: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ tests/node/commands/test_check.py.
 
 from node.config.reading import read
 from node.config.sections import (
+    ConditionalDestination,
     Configuration,
     Destination,
     DicomWebDestination,
@@ -34,6 +35,7 @@ from node.config.values import AETitle, FilePath, Name, Network, Port, Section, 
 
 __all__ = [
     "AETitle",
+    "ConditionalDestination",
     "Configuration",
     "Destination",
     "DicomWebDestination",

@@ -32,7 +32,7 @@ def with_fhir_destination(configuration: Configuration) -> Configuration:
     }
     routes = {
         name: route.model_copy(update={"destinations": (*route.destinations, DESTINATION)})
-        if _states_risks(route.pipeline) and not same & set(route.destinations)
+        if _states_risks(route.pipeline) and not same & set(route.destination_names)
         else route
         for name, route in configuration.routes.items()
     }

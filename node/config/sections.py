@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, Kind
 from dicom_sr.words import did_you_mean
@@ -41,6 +41,12 @@ def _clauses(when: object) -> object:
     if not isinstance(when, dict):
         empty = "is empty; " if when is None else ""
         raise ValueError(f"{empty}should hold clauses such as Modality: MR; {{}} matches everything")
+    return when
+
+
+def _result_clauses(when: object) -> object:
+    if not isinstance(when, dict) or not when:
+        raise ValueError("should hold clauses about the result, such as state: unsuitable")
     return when
 
 
@@ -248,6 +254,26 @@ Destination = Annotated[
 ARCHIVES = (DimseDestination, DicomWebDestination)  # kinds of destination that can be asked for what they keep
 
 
+class ConditionalDestination(Section):
+    """A destination of a route that gets only some of its results."""
+
+    to: Name
+    when: Annotated[
+        dict[str, Any], BeforeValidator(_result_clauses)
+    ]  # node/matching/result.py says what it may hold; checked at the start
+
+
+def _name_or_condition(value: object) -> str:
+    """Which of the two an entry of `Route.destinations` is."""
+    return "conditionaldestination" if isinstance(value, dict | ConditionalDestination) else "str"
+
+
+RouteDestination = Annotated[
+    Annotated[Name, Tag("str")] | Annotated[ConditionalDestination, Tag("conditionaldestination")],
+    Discriminator(_name_or_condition),
+]
+
+
 class Route(Section):
     """A line of `config.yaml`: when, which pipeline, where to."""
 
@@ -257,11 +283,21 @@ class Route(Section):
     level: Literal["series", "study"] = "series"
     pipeline: str
     settings: dict[str, Any] = Field(default_factory=dict)
-    destinations: tuple[Name, ...]
+    destinations: tuple[RouteDestination, ...]
     priority: int = 100
     shadow: bool = False  # run, keep the result out of the destinations
     shadow_of: Name | None = None  # the route that it is compared with, and takes after (`node.config.shadow_routes`)
     shadow_folder: FilePath | None = None  # of what it makes; None: a folder in the data folder
+
+    @property
+    def destination_names(self) -> tuple[str, ...]:
+        """Where results may go, whatever they are."""
+        return tuple(one.to if isinstance(one, ConditionalDestination) else one for one in self.destinations)
+
+    @property
+    def conditions(self) -> dict[str, dict[str, Any]]:
+        """By destination: which results it gets; one that is not here gets all."""
+        return {one.to: one.when for one in self.destinations if isinstance(one, ConditionalDestination)}
 
 
 class MllpSettings(Section):
@@ -370,7 +406,7 @@ class Configuration(Section):
         servers = [name for name, of in self.destinations.items() if isinstance(of, FhirDestination)]
         archives = [name for name, of in self.destinations.items() if isinstance(of, ARCHIVES)]
         named = (
-            *((f"routes.{route}.destinations", of.destinations, every, "") for route, of in self.routes.items()),
+            *((f"routes.{route}.destinations", of.destination_names, every, "") for route, of in self.routes.items()),
             ("records.answer_destinations", self.records.answer_destinations, servers, " of kind fhir"),
             ("priors.ask", self.priors.ask, archives, " of kind dimse or dicomweb"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -47,6 +47,7 @@ def record(session: Session, job: Job, now: datetime | None = None) -> bool:
             sop_instance_uids=list(job.sop_instance_uids),
             settings=dict(job.settings),
             destinations=list(job.destinations),
+            conditions={name: dict(when) for name, when in job.conditions.items()} or None,
             priority=job.priority,
             shadow=job.shadow,
             revision=job.revision,
@@ -164,6 +165,22 @@ def note_weights(session: Session, job_id: str, weights: str) -> None:
     session.execute(update(JobRow).where(JobRow.id == job_id).values(weights=weights))
 
 
+def note_hand_over(session: Session, job_id: str, traces: Mapping[str, Any]) -> None:
+    """Write down by destination, clause by clause, why it gets what the job has made, or does not."""
+    job = locked(session, job_id)
+    job.hand_over = {**(job.hand_over or {}), **traces}
+    session.flush()
+
+
+def add_destinations(
+    job: JobRow, names: Sequence[str], *, kept: Sequence[str], conditions: Mapping[str, Mapping[str, object]]
+) -> None:
+    """Have a job go to these destinations as well as to those kept; on these conditions and no others."""
+    others = {name: when for name, when in (job.conditions or {}).items() if name in kept and name not in names}
+    job.destinations = list(dict.fromkeys([*kept, *names]))
+    job.conditions = {**others, **{name: dict(when) for name, when in conditions.items() if name in names}} or None
+
+
 def note_prior(session: Session, job_id: str, prior: dict[str, Any]) -> None:
     """Write down which earlier report the job was given, or that it was given none."""
     session.execute(update(JobRow).where(JobRow.id == job_id).values(prior=prior))
@@ -212,10 +229,17 @@ def restart(session: Session, job_id: str, detail: str) -> None:
     move(session, job_id, JobState.QUEUED, detail=detail)
 
 
-def send_to(session: Session, job_id: str, destinations: Sequence[str], detail: str) -> None:
+def send_to(
+    session: Session,
+    job_id: str,
+    destinations: Sequence[str],
+    detail: str,
+    conditions: Mapping[str, Mapping[str, object]] | None = None,
+) -> None:
     """Queue a job that has ended once more, to go to these destinations too.
 
-    What a shadow job made, or what an operator cancelled, goes to these only.
+    What a shadow job made, or what an operator cancelled, goes to these only; to those with `conditions` (as
+    `Job.conditions`), if the result meets them.
 
     Raises
     ------
@@ -234,7 +258,8 @@ def send_to(session: Session, job_id: str, destinations: Sequence[str], detail: 
     cancelled = before.reason.startswith(CANCELLED)
     job = move(session, job_id, JobState.QUEUED, detail=detail)
     kept = [] if job.shadow or cancelled else job.destinations
-    job.destinations, job.shadow = list(dict.fromkeys([*kept, *destinations])), False
+    add_destinations(job, destinations, kept=kept, conditions=conditions or {})
+    job.shadow = False
 
 
 def send_again(session: Session, job_id: str, detail: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -64,6 +64,8 @@ class Job:
     predecessor: str | None = None  # the job that this one revises, after late instances
     shadow: bool = False  # run and keep the result, send nothing
     revision: str = ""  # digest of which images were sent again with another data set; results get UIDs of their own
+    # by destination: which results it gets, as in config.yaml; one that is not here gets all
+    conditions: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 def job_id(

@@ -227,6 +227,8 @@ class JobRow(Base):
     sop_instance_uids: Mapped[list[str]]
     settings: Mapped[dict[str, Any]]
     destinations: Mapped[list[str]]
+    conditions: Mapped[dict[str, Any] | None]  # by destination: which results it gets, as configured; others get all
+    hand_over: Mapped[dict[str, Any] | None]  # by such a destination: whether it got the result, clause by clause
     priority: Mapped[int] = mapped_column(Integer, default=100)
     shadow: Mapped[bool] = mapped_column(default=False)  # run, send nothing
     state: Mapped[str] = mapped_column(String(16))

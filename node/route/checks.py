@@ -12,6 +12,7 @@ from node.config import Configuration, FhirDestination, Route
 from node.config.checks import CheckResult
 from node.config.mistakes import Location, mistakes
 from node.route import match
+from node.route.destination_checks import destinations
 from pipelines.base import answers_from_record
 from pipelines.bundle import BundleError
 from pipelines.loading import require_pinned
@@ -27,18 +28,27 @@ def routes(configuration: Configuration) -> Iterator[CheckResult]:
         problems = [CheckResult(key, "bad", sentence) for key, sentence in _route_problems(name, route)]
         yield from problems
         if not problems:
-            goes = ", ".join(route.destinations) if route.destinations and not route.shadow else "nowhere (shadow)"
+            goes = _where_results_go(route)
             if route.shadow_of is not None:
                 goes = f"a local folder (shadow of {route.shadow_of})"
             yield CheckResult(f"routes.{name}", "good", f"{route.level} -> {route.pipeline} -> {goes}")
         if not route.when:
             yield CheckResult(f"routes.{name}.when", "doubtful", f"is empty: every {route.level} matches")
-        servers = [one for one in route.destinations if isinstance(configuration.destinations[one], FhirDestination)]
+        yield from destinations(configuration, name, route)
+        servers = [
+            one for one in route.destination_names if isinstance(configuration.destinations[one], FhirDestination)
+        ]
         if servers and not problems and not answers_from_record(pipeline_type(route.pipeline)):
             sentence = f"{route.pipeline} states no risk: nothing goes to {', '.join(servers)}"
             yield CheckResult(f"routes.{name}.destinations", "doubtful", sentence)
         if not route.destinations and not route.shadow:
             yield CheckResult(f"routes.{name}.destinations", "doubtful", "is empty: results are made and sent nowhere")
+
+
+def _where_results_go(route: Route) -> str:
+    if not route.destinations or route.shadow:
+        return "nowhere (shadow)"
+    return ", ".join(f"{name}{' (some)' if name in route.conditions else ''}" for name in route.destination_names)
 
 
 def _route_problems(name: str, route: Route) -> Iterator[tuple[str, str]]:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from dicom_sr.words import counted
 from node.config import Configuration
+from node.matching.language import Clause, Matcher
 from node.route.facts import MADE_BY_NODE, ONE_STUDY, Facts
-from node.route.match import Clause, Matcher, matcher
+from node.route.match import matcher
 
 NAMED = 4  # images that cannot be read, and reasons
 

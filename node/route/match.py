@@ -19,20 +19,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from typing import Any
 
 from pydicom.datadict import dictionary_VR, keyword_dict, keyword_for_tag, tag_for_keyword
 
-from dicom_sr.read.conditions import Condition, WrongCondition, condition, kind_of
+from dicom_sr.read.conditions import WrongCondition, condition, kind_of
 from node.errors import ConfigurationError
-from node.route.facts import BODY_PART, NUMBERS, TEXTS, Facts, Value
+from node.matching.language import Element, Group, Language
+from node.route.facts import BODY_PART, NUMBERS, TEXTS
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s?([0-9A-Fa-f]{4})\)?")
-SHOWN_VALUES = 6  # of an element that differs between instances; a trace is for reading
-HIDDEN = "(not shown)"
 
 # What tells of the patient without telling who it is; all else of group 0010 is hidden, and names and free text of any
 # group, and what an order is known by.
@@ -47,98 +45,6 @@ PATIENT_BUT_NOT_IDENTIFYING = {
 }
 IDENTIFYING_VRS = {"PN", "LT", "ST", "UT", "UC"}
 IDENTIFYING = {"AccessionNumber", "StudyID", "AdmissionID", "RequestedProcedureID", "PerformedProcedureStepID"}
-
-
-@dataclass(frozen=True)
-class Clause:
-    """One clause of a matcher, held against one series."""
-
-    key: str
-    expected: str
-    found: str
-    holds: bool
-    clauses: tuple[Clause, ...] = ()  # of any_of, all_of and not
-
-    def as_json(self) -> dict[str, Any]:
-        """The clause as it is stored and shown."""
-        plain: dict[str, Any] = {"key": self.key, "expected": self.expected, "found": self.found, "holds": self.holds}
-        if self.clauses:
-            plain["clauses"] = [clause.as_json() for clause in self.clauses]
-        return plain
-
-    def failed(self) -> Iterator[Clause]:
-        """The innermost clauses that kept this one from holding."""
-        if self.holds:
-            return
-        inner = [clause for clause in self.clauses if not clause.holds] if self.key in ("any_of", "all_of") else []
-        if not inner:
-            yield self
-        for clause in inner:
-            yield from clause.failed()
-
-
-class Matcher(Protocol):
-    """Something that holds of a series or does not, and says why."""
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """What it asks for."""
-
-    def trace(self, facts: Facts) -> Clause:
-        """How it fared on these facts, part by part."""
-
-
-# ---- matchers
-@dataclass(frozen=True)
-class Element:
-    """One clause about one key."""
-
-    key: str
-    test: Condition
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The keys that are asked for."""
-        return frozenset({self.key})
-
-    def trace(self, facts: Facts) -> Clause:
-        """What was found, what was expected, and whether it holds."""
-        values = facts.values.get(self.key, ())
-        expected, found = self.test.expected, _shown(values)
-        if is_identifying(self.key):
-            expected, found = HIDDEN, HIDDEN if values else found
-        return Clause(self.key, expected, found, self.test.holds(values))
-
-
-@dataclass(frozen=True)
-class Group:
-    """Matchers together."""
-
-    key: str  # all_of, any_of or not
-    members: tuple[Matcher, ...]
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The keys that its clauses ask for."""
-        return frozenset().union(*(member.keys for member in self.members))
-
-    def trace(self, facts: Facts) -> Clause:
-        """Whether the group holds, with the traces of its clauses."""
-        clauses = tuple(member.trace(facts) for member in self.members)
-        count = sum(clause.holds for clause in clauses)
-        holds, expected = {
-            "all_of": (count == len(clauses), "all of these"),
-            "any_of": (count > 0, "any of these"),
-            "not": (count == 0, "not this"),
-        }[self.key]
-        return Clause(self.key, expected, f"{count} of {len(clauses)} hold", holds, clauses)
-
-
-def _shown(values: Sequence[Value]) -> str:
-    if not values:
-        return "absent"
-    more = f" and {len(values) - SHOWN_VALUES} more" if len(values) > SHOWN_VALUES else ""
-    return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values[:SHOWN_VALUES]) + more
 
 
 @cache
@@ -174,51 +80,25 @@ def matcher(when: Mapping[str, Any], where: str, level: str = "series") -> Group
     ConfigurationError
         Naming the key, the value and what would be right.
     """
-    if not isinstance(when, Mapping):
-        raise ConfigurationError(f"{where}: {when!r}: should be a mapping such as {{Modality: MR}}")
-    return Group("all_of", tuple(_clause(str(key), value, where, level) for key, value in when.items()))
+    return _language(level).matcher(when, where)
 
 
 def problems(when: object, where: str, level: str = "series") -> Iterator[tuple[str, str]]:
     """Everything that is wrong with a matcher: the key, and what would be right. Parameters as of `matcher`."""
-    if not isinstance(when, Mapping):
-        yield where, f"{when!r}: should be a mapping such as {{Modality: MR}}"
-        return
-    for name, value in when.items():
-        key, here = str(name), f"{where}.{name}"
-        if key == "not":
-            yield from problems(value, here, level)
-        elif key in ("any_of", "all_of") and isinstance(value, list) and value:
-            for index, item in enumerate(value):
-                yield from problems(item, f"{here}.{index}", level)
-        else:
-            try:
-                _clause(key, value, where, level)
-            except ConfigurationError as error:
-                told, _, sentence = str(error).partition(": ")
-                yield told, sentence
+    return _language(level).problems(when, where)
 
 
-def _member(when: Mapping[str, Any], where: str, level: str) -> Matcher:
-    """A matcher inside another; one clause stands for itself, so that traces stay shallow."""
-    inner = matcher(when, where, level)
-    return inner.members[0] if len(inner.members) == 1 else inner
+def _language(level: str) -> Language:
+    return Language("Modality: MR", partial(_element, level))
 
 
-def _clause(key: str, value: Any, where: str, level: str) -> Matcher:
-    here = f"{where}.{key}"
-    if key == "not":
-        return Group("not", (_member(value, here, level),))
-    if key in ("any_of", "all_of"):
-        if not isinstance(value, list) or not value:
-            raise ConfigurationError(f"{here}: {value!r}: should be a list of clauses, such as [{{Modality: MR}}, ...]")
-        return Group(key, tuple(_member(item, f"{here}.{i}", level) for i, item in enumerate(value)))
+def _element(level: str, key: str, value: Any, here: str) -> Element:
     if key.startswith("study.") and key in {*NUMBERS, *TEXTS} and level != "study":
         raise ConfigurationError(
             f"{here}: {value!r}: is known only when the study is complete; the route should have level: study"
         )
     try:
-        return Element(key, condition(value, here, _kind(key, here)))
+        return Element(key, condition(value, here, _kind(key, here)), is_identifying(key))
     except WrongCondition as error:
         raise ConfigurationError(str(error)) from error
 

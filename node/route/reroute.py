@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -35,8 +35,10 @@ class Jobs(Protocol):
     def restart(self, job_id: str, why: str = ...) -> None:
         """Run a failed or unsuitable job again."""
 
-    def send_to(self, job_id: str, destinations: Sequence[str]) -> None:
-        """Send what a job made to these destinations too."""
+    def send_to(
+        self, job_id: str, destinations: Sequence[str], conditions: Mapping[str, Mapping[str, object]] | None = ...
+    ) -> None:
+        """Send what a job made to these destinations too; to those with conditions, if the result meets them."""
 
 
 class Action(StrEnum):
@@ -160,7 +162,7 @@ class Reroute:
         with Session(self._database) as session:
             new = _new_destinations(job, session.get_one(JobRow, job.id))
         if new:
-            self._jobs.send_to(job.id, new)
+            self._jobs.send_to(job.id, new, job.conditions)
         else:
             self._jobs.restart(job.id, "decided anew by an operator")
 

@@ -33,7 +33,8 @@ from node.errors import JobFailed, MustWait, NodeError, NoRoom, ReaderDied, Stor
 from node.files import FULL, free_bytes, is_full
 from node.models.versions import placed
 from node.reading import Reader
-from node.run.hand_over import destination_of, digest, encoding, queue
+from node.run.choice import Choice, choose
+from node.run.hand_over import destination_of, digest, encoding, note_choice, queue
 from node.run.job_folder import JobFolder
 from node.run.job_images import JobImages
 from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, JobRequest, Settings
@@ -580,7 +581,8 @@ class Flow:
                 if job.state != JobState.RUNNING:  # ended by an operator, or by a node that has taken it over
                     return
                 outbox.keep_objects(session, job_id, note.objects, self._data)
-                waiting = sum(queue(session, self._configuration, job_id, name, note) for name in job.destinations)
+                names = choose(self.folder(job_id), job, JobState.RUNNING).names
+                waiting = sum(queue(session, self._configuration, job_id, name, note) for name in names)
                 if waiting:
                     job_states.note(session, job_id, "series handed over", counted(waiting, "object"))
         except (NodeError, SQLAlchemyError, OSError) as error:
@@ -614,6 +616,7 @@ class Flow:
     ) -> None:
         start = time.perf_counter()
         note = None if objects is None else self._objects(job.id, objects)
+        choice = Choice(()) if job.shadow else choose(self.folder(job.id), job, state)
         if self._priors is not None and state == JobState.SENDING and note is not None:
             reports = [item for item in note.objects if item.kind == "report" and note.is_own(item)]
             self._priors.keep(job, [(item.sop_instance_uid, item.path) for item in reports])
@@ -626,9 +629,10 @@ class Flow:
             waiting = 0
             if note is not None and not job.shadow:
                 outbox.keep_objects(session, job.id, note.objects, self._data)
-                waiting = sum(self._queue(session, job, name, note, state) for name in job.destinations)
+                waiting = sum(self._queue(session, job, name, note, state) for name in choice.names)
                 for sentence in note.left_out:
                     job_states.note(session, job.id, "left out", sentence)
+            note_choice(session, job, choice)
             job_states.move(session, job.id, state, reason=reason)
             if step is not None:
                 job_states.note(session, job.id, step, seconds=time.perf_counter() - start)

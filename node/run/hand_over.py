@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
@@ -16,6 +16,8 @@ from node.database import job_states, outbox
 from node.database.jobs import JobState
 from node.database.tables import JobRow
 from node.errors import JobFailed
+from node.run.choice import Choice, choose
+from node.run.job_folder import JobFolder
 from node.run.notes import ObjectsNote
 
 
@@ -74,8 +76,17 @@ def queue(session: Session, configuration: Configuration, job_id: str, name: str
     return outbox.queue(session, job_id, name, due, confirm=destination.confirms, now=datetime.now(UTC))
 
 
+@dataclass(frozen=True)
+class Further:
+    """Destinations that a job is to go to as well."""
+
+    names: Sequence[str]
+    detail: str  # for the timeline
+    conditions: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # as `Job.conditions`
+
+
 def queue_further(
-    session: Session, configuration: Configuration, job: JobRow, names: Sequence[str], note: ObjectsNote, detail: str
+    session: Session, configuration: Configuration, job: JobRow, further: Further, folder: JobFolder, note: ObjectsNote
 ) -> bool:
     """Have what a job has made wait for further destinations too, whether or not it is still sent to others.
 
@@ -85,27 +96,37 @@ def queue_further(
     ----------
     job
         Its row, locked; it is being sent, or was.
-    names
-        Of the further destinations.
+    further
+        The destinations.
+    folder
+        Of the job.
     note
         Its objects.
-    detail
-        For the timeline.
 
     Returns
     -------
     bool
         Whether it was done; not where one of them wants a form that the objects do not have.
     """
-    forms = {encoding(configuration, destination_of(configuration, name))[0] for name in names}
+    forms = {encoding(configuration, destination_of(configuration, name))[0] for name in further.names}
     if not forms <= set(note.twins):
         return False
-    job.destinations = list(dict.fromkeys([*job.destinations, *names]))
+    job_states.add_destinations(job, further.names, kept=job.destinations, conditions=further.conditions)
+    choice = choose(folder, job, JobState.DONE, further.names)
     if job.state == JobState.SENDING:
-        job_states.note(session, job.id, "sending", detail)
+        job_states.note(session, job.id, "sending", further.detail)
     else:
-        job_states.move(session, job.id, JobState.SENDING, detail=detail)
-    for name in names:
+        job_states.move(session, job.id, JobState.SENDING, detail=further.detail)
+    note_choice(session, job, choice)
+    for name in choice.names:
         queue(session, configuration, job.id, name, note)
     job_states.settle(session, job.id)
     return True
+
+
+def note_choice(session: Session, job: JobRow, choice: Choice) -> None:
+    """Write down why destinations with conditions get what the job has made, or do not."""
+    if choice.traces:
+        job_states.note_hand_over(session, job.id, choice.traces)
+        for sentence in choice.sentences:
+            job_states.note(session, job.id, "destination", sentence)

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,7 @@ from node.progress import goes_on
 from node.reading import Reader
 from node.run import shadow_folder
 from node.run.flow import Contexts, Flow, Priors
-from node.run.hand_over import queue_further
+from node.run.hand_over import Further, queue_further
 from node.run.job_folder import JobFolder, ready_key
 from node.run.job_view import remove_all
 from node.run.messages import Settings
@@ -492,7 +492,9 @@ class JobEngine:
         if self._alone is None:
             self._take_up(job_id)
 
-    def send_to(self, job_id: str, destinations: Sequence[str]) -> None:
+    def send_to(
+        self, job_id: str, destinations: Sequence[str], conditions: Mapping[str, Mapping[str, object]] | None = None
+    ) -> None:
         """Send what a job made to these destinations too, encoded as they want it; its result is not computed again.
 
         What is sent to others meanwhile, or waits for them, goes on as it was. A job that failed or was unsuitable is
@@ -504,6 +506,8 @@ class JobEngine:
             All of it.
         destinations
             Their names in the configuration.
+        conditions
+            As `Job.conditions`; without, they get it whatever the result.
 
         Raises
         ------
@@ -515,16 +519,17 @@ class JobEngine:
             If it has made its objects and its result is no longer stored.
         """
         detail = f"to {', '.join(destinations)} too, by an operator"
+        further = Further(destinations, detail, conditions or {})
         folder = JobFolder(job_folder(self._configuration.node.data.absolute(), job_id))
         note, has_result = folder.written_objects(), folder.finished_result() is not None
         with Session(self._database) as session, session.begin():
             job = job_states.locked(session, job_id)
             made = job.state in (JobState.SENDING, JobState.DONE)
-            if made and note and queue_further(session, self._configuration, job, destinations, note, detail):
+            if made and note and queue_further(session, self._configuration, job, further, folder, note):
                 return
             if made and not has_result:
                 raise JobFailed(f"job {job_id}: its result is no longer stored; run the pipeline: condyle jobs start")
-            job_states.send_to(session, job_id, destinations, detail)
+            job_states.send_to(session, job_id, destinations, detail, conditions)
         if self._alone is None:
             self._take_up(job_id)
 

@@ -77,3 +77,21 @@ def test_only_the_answers_of_the_objects_of_a_job_wrap_on_a_narrow_terminal(
     assert heading.split() == ["Kind", "Number", "Series", "Destination", "State", "Answer"]
     assert row.split()[:5] == [kind, "1", series, "pacs", "waiting"]
     assert "the archive has no" in row
+
+
+def test_a_condition_of_a_destination_is_shown_with_what_became_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("node: {data: data}\n")
+    clause = {"key": "state", "expected": "failed", "found": "done", "holds": False}
+    trace = {"holds": False, "why": "state: found done, expected failed", "clauses": [clause]}
+    with outgoing(tmp_path / "data") as out:
+        job = out.job("pacs")
+        with Session(out.database) as session, session.begin():
+            conditions = {"alarm": {"state": "failed"}, "later": {"state": "done"}}
+            session.execute(update(JobRow).values(conditions=conditions, hand_over={"alarm": trace}))
+    assert show(tmp_path / "config.yaml", job) == 0
+    printed = capsys.readouterr().out
+    assert "not to alarm: state: found done, expected failed" in printed
+    assert "✗ state: found done, expected failed" in printed
+    assert "to later: decided when there is a result" in printed

@@ -101,3 +101,16 @@ def test_a_folder_without_dicom_files_is_answered_in_a_sentence(
     assert route([tmp_path / "empty"], tmp_path / "config.yaml", calling_ae_title="", as_json=as_json) == NOT_RIGHT
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", f"{tmp_path / 'empty'}: no DICOM files found\n")
+
+
+def test_a_destination_with_a_condition_is_said_to_be_decided_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    some = "{to: out, when: {measurement.QA-PSNR: {max: 30}}}"
+    config.write_text(CONFIGURATION.replace("destinations: [out]", f"destinations: [{some}]"))
+    (tmp_path / "a.dcm").write_bytes(part10(mr()))
+    assert route([tmp_path / "a.dcm"], config, calling_ae_title="", as_json=False) == 0
+    printed = capsys.readouterr().out
+    assert "to out, decided when there is a result:" in printed
+    assert "measurement.QA-PSNR: at most 30" in printed

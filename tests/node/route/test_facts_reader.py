@@ -222,7 +222,7 @@ class NoJobs:
     def restart(self, job_id: str, why: str = "") -> None:
         raise AssertionError
 
-    def send_to(self, job_id: str, destinations: Sequence[str]) -> None:
+    def send_to(self, job_id: str, destinations: Sequence[str], conditions: object = None) -> None:
         raise AssertionError
 
 

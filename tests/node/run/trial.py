@@ -127,7 +127,7 @@ class Bench:
             series_instance_uids=(str(instances[0].SeriesInstanceUID),),
             sop_instance_uids=uids,
             settings=settings,
-            destinations=self.configuration.routes[route].destinations,
+            destinations=self.configuration.routes[route].destination_names,
             created=CREATED,
         )
 
