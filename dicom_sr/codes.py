@@ -222,6 +222,9 @@ INTERVAL_HIGH = CONDYLE.add(
 NOT_RUN = CONDYLE.add("NOT-RUN", "Analysis not performed", "A pipeline was due and did not run.")
 NO_FINDING = CONDYLE.add("NO-FINDING", "No finding", "The images were analysed, and nothing is reported of them.")
 NOT_EVALUABLE = CONDYLE.add("NOT-EVALUABLE", "Not evaluable", "Looked for and could not be judged.")
+RESULT_OBJECTS = CONDYLE.add(
+    "RESULT-OBJECTS", "Objects of this result", "The other objects of the result that a report belongs to."
+)
 WHY = CONDYLE.add("WHY", "Reason", "Why something could not be judged.")
 WHY_NOTFOUND = CONDYLE.add("WHY-NOTFOUND", "Not found on the image", "The site was looked for and not found.")
 WHY_CROPPED = CONDYLE.add(

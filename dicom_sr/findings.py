@@ -30,6 +30,17 @@ class Model:
     trained_on: str  # one sentence for the reader, e.g. "trained on simulated data, not for clinical use"
     configuration_digest: str = ""  # SHA-256 of the settings the result depends on, hex
     series_base: int | None = None  # thousands of its SeriesNumbers (`write.provenance`); None: made from the name
+    manufacturer: str = ""  # who made it; empty: the makers of this software
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A network or a method that a result was made with: a device of its own among the contributing equipment."""
+
+    name: str
+    version: str
+    weights_digest: str  # SHA-256 of the weights, hex; of the empty string for a method without weights
+    manufacturer: str = ""  # empty: the makers of this software
 
 
 @dataclass(frozen=True)
@@ -378,6 +389,7 @@ class Result:
     left_aside: tuple[LeftAside, ...] = ()  # images that it was given and did not use
     compared_with: tuple[str, ...] = ()  # SOPInstanceUIDs of the earlier reports whose numbers it was held against
     parameters: tuple[tuple[str, str], ...] = ()  # of the algorithm, as the report lists them
+    algorithms: tuple[Algorithm, ...] = ()  # further ones that it was made with, beside `model`
     subject: Subject | None = None
     from_record: RecordReport | None = None  # an Enhanced SR and a PDF from the record, in place of TID 1500
     risk: RiskStatement | None = None  # what a FHIR server is told, beside the findings

@@ -79,11 +79,15 @@ class EncodingProfile:
     measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
     kinds: tuple[Kind, ...] = DEFAULT_KINDS
     not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
+    # how a report says where a segmented finding lies: by its segment, or by a drawn outline, which viewers want that
+    # know no reference to a segment
+    segmented_regions: Literal["segment", "outline"] = "segment"
     synthetic_data: bool = True  # SyntheticData YES on derived series that hold modelled content
     snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones
     uid_root: str = "2.25"
     institution: str = ""
-    device_serial_number: str = "1"
+    device_serial_number: str = "1"  # a node has one of its own; a command without a node has this one
+    device_uid: str = ""  # of this installation; empty: made from the institution and the serial number
     identifier_system: str = ""  # of patient IDs, as FHIR servers know it (a URI); empty: none is given
 
 

@@ -10,7 +10,6 @@ from functools import cached_property
 from importlib.metadata import version
 
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
 from dicom_sr.codes import CONDYLE, CodingScheme, in_snomed, scheme_of
@@ -18,7 +17,8 @@ from dicom_sr.findings import DerivedVolume, ImageReference, Model, NotRun, Resu
 from dicom_sr.header_numbers import whole_number_in
 from dicom_sr.lawful import unlawful
 from dicom_sr.profile import EncodingProfile
-from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded, is_image, offset_from_utc
+from dicom_sr.read.headers import PATIENT, STUDY, chosen, is_image, offset_from_utc
+from dicom_sr.segment_places import SegmentPlaces
 from dicom_sr.uids import result_key, uid
 
 SERIES_MARK = "AI"  # every SeriesDescription of the node starts with it
@@ -40,7 +40,6 @@ _KINDS = {
     "key_objects": 9,
     "document": 10,
 }
-EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "InstitutionName")
 _IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SEVERAL = 11  # further series of a kind, as for several echoes: from this number on
@@ -68,6 +67,8 @@ class Provenance:
     left_out: tuple[str, ...] = ()  # what is missing beside this object, in sentences for a reader
     # by index of the derived volume: what refers to its slices (`derived_series.derived_references`), made once
     references: dict[int, list[Dataset]] = field(default_factory=dict, compare=False, repr=False)
+    # where the segments of the result lie in its segmentations, once those are written
+    segments: SegmentPlaces = field(default_factory=SegmentPlaces, compare=False, repr=False)
 
     @cached_property
     def headers(self) -> tuple[Dataset, ...]:
@@ -164,6 +165,7 @@ class Provenance:
         sources |= set(getattr(self.result, "compared_with", ()))
         profile = self.profile
         form = [software_version(), profile.institution, profile.device_serial_number]
+        form += [profile.device_uid] if profile.device_uid else []
         form += [str(profile.synthetic_data), str(profile.snomed_licence)]
         if isinstance(self.result, NotRun):
             form += ["not run", self.result.reason]
@@ -178,8 +180,9 @@ class Provenance:
 
     @property
     def device_uid(self) -> str:
-        """The UID of this installation as a device."""
-        return uid(self.profile.uid_root, "device", self.profile.institution, self.profile.device_serial_number)
+        """The UID of this installation as a device: the profile's, or one by its institution and serial number."""
+        profile = self.profile
+        return profile.device_uid or uid(profile.uid_root, "device", profile.institution, profile.device_serial_number)
 
     def tracking_uid(self, tracking_id: str) -> str:
         """The UID of what `tracking_id` names in this patient: the same in every revision and every later study."""
@@ -244,31 +247,6 @@ class Provenance:
                 if header.get(keyword) == "YES":
                     setattr(worst, keyword, "YES")
         return worst
-
-    # ---- equipment
-    @property
-    def equipment(self) -> Dataset:
-        """This installation as an item of ContributingEquipmentSequence (PS3.3 C.12.1.1.9)."""
-        item = Dataset()
-        item.PurposeOfReferenceCodeSequence = [coded(standard.DCM.ProcessingEquipment)]
-        item.Manufacturer = MANUFACTURER
-        if self.profile.institution:
-            item.InstitutionName = self.profile.institution
-        item.ManufacturerModelName = self.model.name
-        item.DeviceSerialNumber = self.profile.device_serial_number
-        item.SoftwareVersions = [software_version(), self.model.version]
-        item.ContributionDateTime = self.date + self.time
-        item.ContributionDescription = self.result.title[:1024]
-        return item
-
-    @cached_property
-    def acquisition(self) -> Dataset | None:
-        """The scanner as an item of ContributingEquipmentSequence; None where the source does not name it."""
-        item = chosen(self.header, [keyword for keyword in EQUIPMENT if self.header.get(keyword)])
-        if "Manufacturer" not in item:  # Type 1 in the item
-            return None
-        item.PurposeOfReferenceCodeSequence = [coded(standard.DCM.AcquisitionEquipment)]
-        return item
 
     @property
     def derived(self) -> tuple[DerivedVolume, ...]:

@@ -8,7 +8,7 @@ one; they run no PDF/A validator, so they check less than veraPDF would.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -30,21 +30,28 @@ from dicom_sr.profile import RESEARCH_USE, EncodedObject
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.finish import finish, write
-from dicom_sr.write.report import (
+from dicom_sr.write.secondary_capture import imprint, study_label
+from dicom_sr.write.sr_document import (
     container,
     content_item,
     document,
     evidence_items,
     image_item,
+    names_of,
+    observer_items,
     predecessor_items,
+    references,
+    result_objects,
     text_item,
 )
-from dicom_sr.write.secondary_capture import imprint, study_label
 
 
 # ---- Enhanced SR
 def encode_enhanced_report(
-    provenance: Provenance, folder: Path, predecessors: Iterable[EncodedObject] = ()
+    provenance: Provenance,
+    folder: Path,
+    predecessors: Iterable[EncodedObject] = (),
+    others: Sequence[EncodedObject] = (),
 ) -> tuple[EncodedObject, ...]:
     """A report from the record as Enhanced SR: findings with their numbers, conclusions, limits.
 
@@ -58,8 +65,10 @@ def encode_enhanced_report(
         Where the files go.
     predecessors
         The reports that this one revises.
+    others
+        The other objects of the result, which the report refers to.
     """
-    ds = document(provenance, "report", EnhancedSRStorage, _tree(provenance))
+    ds = document(provenance, "report", EnhancedSRStorage, _tree(provenance, others), names_of(others))
     named = list(predecessors)
     if named:
         ds.PredecessorDocumentsSequence = predecessor_items(named)
@@ -67,7 +76,7 @@ def encode_enhanced_report(
     return (write(ds, "report", folder, "report.dcm"),)
 
 
-def _tree(provenance: Provenance) -> Dataset:
+def _tree(provenance: Provenance, others: Sequence[EncodedObject]) -> Dataset:
     """The root content item."""
     result = provenance.result
     root = Dataset()
@@ -83,11 +92,10 @@ def _tree(provenance: Provenance) -> Dataset:
         items += [text_item(standard.DCM.Conclusion, text) for text in result.conclusion]
         items += [text_item(standard.DCM.Comment, text) for text in _notes(provenance, result)]
         items += [image_item(provenance.header_of[uid]) for uid in _referenced(result)]
-        if _referenced(result):
-            root.CurrentRequestedProcedureEvidenceSequence = evidence_items(
-                provenance.header_of[uid] for uid in _referenced(result)
-            )
-    root.ContentSequence = items
+    named = [] if isinstance(result, NotRun) else [provenance.header_of[uid] for uid in _referenced(result)]
+    if evidence := [*named, *references(others)]:
+        root.CurrentRequestedProcedureEvidenceSequence = evidence_items(evidence)
+    root.ContentSequence = [*items, *result_objects(others)]
     return root
 
 
@@ -121,21 +129,7 @@ def _context(provenance: Provenance) -> list[Dataset]:
     """Language and observer (TID 1204, TID 1001)."""
     language = content_item("HAS CONCEPT MOD", "CODE", standard.DCM.LanguageOfContentItemAndDescendants)
     language.ConceptCodeSequence = [coded(Code("en-US", "RFC5646", "English (United States)"))]
-    kind = content_item("HAS OBS CONTEXT", "CODE", standard.DCM.ObserverType)
-    kind.ConceptCodeSequence = [coded(standard.DCM.Device)]
-    device = content_item("HAS OBS CONTEXT", "UIDREF", standard.DCM.DeviceObserverUID)
-    device.UID = provenance.device_uid
-    texts: list[Dataset] = []
-    for name, value in (
-        (standard.DCM.DeviceObserverName, f"{MANUFACTURER} {software_version()}"),
-        (standard.DCM.DeviceObserverManufacturer, MANUFACTURER),
-        (standard.DCM.DeviceObserverModelName, provenance.model.name),
-        (standard.DCM.DeviceObserverSerialNumber, provenance.profile.device_serial_number),
-    ):
-        item = content_item("HAS OBS CONTEXT", "TEXT", name)
-        item.TextValue = value
-        texts.append(item)
-    return [language, kind, device, *texts]
+    return [language, *observer_items(provenance)]
 
 
 def _findings(provenance: Provenance, result: Result) -> list[Dataset]:

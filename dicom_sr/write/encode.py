@@ -14,10 +14,11 @@ from dicom_sr.errors import EncodingError
 from dicom_sr.findings import NotRun, Result
 from dicom_sr.lawful import is_uid, unlawful
 from dicom_sr.profile import EncodedObject, EncodingProfile, Kind
-from dicom_sr.provenance import EQUIPMENT, Provenance
+from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import PATIENT, STUDY
 from dicom_sr.write.derived_series import COPIED, encode_derived
 from dicom_sr.write.document import encode_document, encode_enhanced_report
+from dicom_sr.write.equipment import EQUIPMENT
 from dicom_sr.write.key_objects import encode_key_objects
 from dicom_sr.write.left_out import OPTIONAL, Attempts, LeftOut, sentences
 from dicom_sr.write.parametric_map import encode_parametric_maps
@@ -135,7 +136,10 @@ class Encoding:
         if attempts.left_out:  # what says so comes after it
             provenance = replace(provenance, left_out=sentences(attempts.left_out))
         for kind in (kind for kind in self._kinds if kind in _ENCODERS):
-            objects += _ENCODERS[kind](provenance, self._folder, self._revised)
+            objects += _ENCODERS[kind](provenance, self._folder)
+        if "report" in self._kinds:  # the last one: it refers to all others
+            others = tuple(sorted((one for one in objects if one.sop_class_uid), key=lambda one: one.order))
+            objects += _report(provenance, self._folder, self._revised, others)
         header = provenance.header
         mended = unlawful(header, (*PATIENT, *STUDY, *EQUIPMENT, *COPIED, *FOR_DISPLAY, "FrameOfReferenceUID"))
         return Written(tuple(sorted(objects, key=lambda o: o.order)), tuple(attempts.left_out), mended)
@@ -148,19 +152,21 @@ def _refuse_what_is_no_uid(headers: Iterable[Dataset]) -> None:
             raise EncodingError(f"an image has a {keyword} that is no UID, so no object can refer to it")
 
 
-Encoder = Callable[[Provenance, Path, list[EncodedObject]], tuple[EncodedObject, ...]]
+Encoder = Callable[[Provenance, Path], tuple[EncodedObject, ...]]
 OptionalEncoder = Callable[[Provenance, Path, Attempts], tuple[EncodedObject, ...]]
 
 
-def _report(provenance: Provenance, folder: Path, revised: list[EncodedObject]) -> tuple[EncodedObject, ...]:
+def _report(
+    provenance: Provenance, folder: Path, revised: Sequence[EncodedObject], others: Sequence[EncodedObject]
+) -> tuple[EncodedObject, ...]:
     """TID 1500 for what images show; Enhanced SR for what the record says, or where there is no image."""
     result = provenance.result
     from_record = isinstance(result, Result) and result.from_record is not None
     encoder = encode_enhanced_report if from_record or not provenance.headers else encode_report
-    return encoder(provenance, folder, revised)
+    return encoder(provenance, folder, revised, others)
 
 
-def _document(provenance: Provenance, folder: Path, _: list[EncodedObject]) -> tuple[EncodedObject, ...]:
+def _document(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
     """A document only for what the record says: an imaging result is read beside its images."""
     result = provenance.result
     from_record = isinstance(result, Result) and result.from_record is not None
@@ -168,10 +174,9 @@ def _document(provenance: Provenance, folder: Path, _: list[EncodedObject]) -> t
 
 
 _ENCODERS: dict[Kind, Encoder] = {
-    "secondary_capture": lambda provenance, folder, _: encode_capture(provenance, folder),
-    "report": _report,
+    "secondary_capture": encode_capture,
     "document": _document,
-    "risk_assessment": lambda provenance, folder, _: encode_risk_assessment(provenance, folder),
+    "risk_assessment": encode_risk_assessment,
 }
 _OPTIONAL_ENCODERS: dict[Kind, OptionalEncoder] = {
     "presentation_state": encode_presentation,

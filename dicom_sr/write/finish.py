@@ -7,7 +7,6 @@ from itertools import chain
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes as standard
 from pydicom.uid import (
     BasicTextSRStorage,
     ColorSoftcopyPresentationStateStorage,
@@ -27,9 +26,11 @@ from dicom_sr.lawful import make_texts_lawful
 from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, offset_from_utc
+from dicom_sr.write.equipment import contributing_equipment
 from dicom_sr.write.explicit_vr import SharedElements, encoded
 from dicom_sr.write.part10 import meta_information, write_part10
 from dicom_sr.write.references import true_classes
+from dicom_sr.write.request import referenced_requests, request_attributes
 
 # Type 2: always there, empty where unknown
 _REQUIRED = (
@@ -104,6 +105,7 @@ def finish(ds: Dataset, provenance: Provenance, what: str = "") -> Dataset:
     _whose(ds, provenance)
     _when(ds, provenance)
     _by_whom(ds, provenance)
+    _for_which_order(ds, provenance, sop_class)
     ds.SeriesDescription = provenance.series_description(what)
     _dimensions(ds, provenance)
     _flags(ds, provenance, sop_class)
@@ -136,9 +138,6 @@ def _when(ds: Dataset, provenance: Provenance) -> None:
             setattr(ds, f"{moment}Time", time)
     if "DateOfSecondaryCapture" in ds:
         ds.DateOfSecondaryCapture, ds.TimeOfSecondaryCapture = date, time
-    for item in ds.get("ContributingEquipmentSequence", []):
-        if "ContributionDateTime" in item:
-            item.ContributionDateTime = date + time
 
 
 def _by_whom(ds: Dataset, provenance: Provenance) -> None:
@@ -148,11 +147,17 @@ def _by_whom(ds: Dataset, provenance: Provenance) -> None:
     ds.DeviceSerialNumber = provenance.profile.device_serial_number
     if provenance.profile.institution:
         ds.InstitutionName = provenance.profile.institution
-    items = list(ds.get("ContributingEquipmentSequence", []))
-    purposes = {item.PurposeOfReferenceCodeSequence[0].CodeValue for item in items}
-    if provenance.acquisition is not None and standard.DCM.AcquisitionEquipment.value not in purposes:
-        items.insert(0, provenance.acquisition)
-    ds.ContributingEquipmentSequence = [*items, provenance.equipment]
+    ds.DeviceUID = provenance.device_uid
+    # in place of highdicom's own items: who reads the sequence is to find the algorithms in it, not a library
+    ds.ContributingEquipmentSequence = contributing_equipment(provenance)
+
+
+def _for_which_order(ds: Dataset, provenance: Provenance, sop_class: str) -> None:
+    if sop_class in _DOCUMENTS:
+        if requests := referenced_requests(provenance):
+            ds.ReferencedRequestSequence = requests
+    elif requests := request_attributes(provenance):
+        ds.RequestAttributesSequence = requests
 
 
 def _dimensions(ds: Dataset, provenance: Provenance) -> None:

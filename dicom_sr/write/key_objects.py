@@ -14,7 +14,7 @@ from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import coded
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.references import frame_number
-from dicom_sr.write.report import content_item, evidence_items, image_item
+from dicom_sr.write.sr_document import content_item, evidence_items, image_item, observer_items
 
 
 def encode_key_objects(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
@@ -43,17 +43,12 @@ def encode_key_objects(provenance: Provenance, folder: Path) -> tuple[EncodedObj
     ds.ContentTemplateSequence = [template]
     # a reason that several images share is written only one time
     reasons = " ".join(dict.fromkeys(flag.reason for flag in result.flags))
-    ds.ContentSequence = [*_observer(provenance), _description(reasons), *(image_item(h, n) for h, n in images)]
+    ds.ContentSequence = [
+        *observer_items(provenance)[:2],
+        _description(reasons),
+        *(image_item(h, n) for h, n in images),
+    ]
     return (write(finish(ds, provenance, "look first"), "key_objects", folder, "key-objects.dcm"),)
-
-
-def _observer(provenance: Provenance) -> list[Dataset]:
-    """This installation as the observer (TID 1002, 1004)."""
-    kind = content_item("HAS OBS CONTEXT", "CODE", standard.DCM.ObserverType)
-    kind.ConceptCodeSequence = [coded(standard.DCM.Device)]
-    device = content_item("HAS OBS CONTEXT", "UIDREF", standard.DCM.DeviceObserverUID)
-    device.UID = provenance.device_uid
-    return [kind, device]
 
 
 def _description(text: str) -> Dataset:

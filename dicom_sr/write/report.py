@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -14,30 +15,37 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from dicom_sr import codes
-from dicom_sr.codes import CodingScheme
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, NotRun, Region, Site, frame_outline
 from dicom_sr.profile import RESEARCH_USE, EncodedObject
-from dicom_sr.provenance import Provenance, software_version
+from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import number_of_frames
-from dicom_sr.read.headers import MANUFACTURER, coded
+from dicom_sr.segment_places import SegmentPlace
 from dicom_sr.write.derived_series import derived_references
+from dicom_sr.write.equipment import algorithm_parameters, algorithm_uid, algorithms, manufacturer
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.references import frame_number, stand_ins
+from dicom_sr.write.sr_document import (
+    document,
+    evidence_items,
+    image_library,
+    names_of,
+    predecessor_items,
+    references,
+    result_objects,
+    text_item,
+)
 
 _CLASSES = {"comprehensive_3d": Comprehensive3DSRStorage, "comprehensive": ComprehensiveSRStorage}
 _MAXIMUM_TEXT = 1024
-_MODALITIES = {  # CID 29
-    "MR": standard.DCM.MagneticResonance,
-    "DX": standard.DCM.DigitalRadiography,
-    "CR": standard.DCM.ComputedRadiography,
-    "US": standard.DCM.Ultrasound,
-    "CT": standard.DCM.ComputedTomography,
-}
+Group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations | hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
 def encode_report(
-    provenance: Provenance, folder: Path, predecessors: Sequence[EncodedObject] = ()
+    provenance: Provenance,
+    folder: Path,
+    predecessors: Sequence[EncodedObject] = (),
+    others: Sequence[EncodedObject] = (),
 ) -> tuple[EncodedObject, ...]:
     """The measurement report in the form that the profile asks for.
 
@@ -52,117 +60,51 @@ def encode_report(
         Where the files go.
     predecessors
         The reports that this one revises.
+    others
+        The other objects of the result, which the report refers to.
     """
     if not provenance.headers:
         raise EncodingError("a measurement report needs images")
-    form, content = provenance.profile.measurement_report, MeasurementTree(provenance).content
-    first = _write(provenance, folder, form, content, predecessors, None)
+    form, tree = provenance.profile.measurement_report, MeasurementTree(provenance, others)
+    first = _write(provenance, folder, form, tree, predecessors, None)
     if form == "comprehensive":
         return (first,)
-    return first, _write(provenance, folder, "comprehensive", content, predecessors, first.sop_instance_uid)
+    return first, _write(provenance, folder, "comprehensive", tree, predecessors, first.sop_instance_uid)
 
 
 def _write(
     provenance: Provenance,
     folder: Path,
     form: str,
-    content: Dataset,
+    tree: MeasurementTree,
     predecessors: Sequence[EncodedObject],
     twin_of: str | None,
 ) -> EncodedObject:
     kind = "report" if form == "comprehensive_3d" else "report_comprehensive"
-    ds = document(provenance, kind, _CLASSES[form], content)
+    ds = document(provenance, kind, _CLASSES[form], tree.content, tree.names)
     if predecessors:
         ds.PredecessorDocumentsSequence = predecessor_items(predecessors)
     finish(ds, provenance, "report")
     return write(ds, "report", folder, f"{kind.replace('_', '-')}.dcm", twin_of)
 
 
-def document(provenance: Provenance, kind: str, sop_class: str, content: Dataset) -> Dataset:
-    """An SR document round `content`, its root content item (PS3.3 C.17.2 and C.17.3).
-
-    highdicom's document classes copy the whole tree several times, which takes seconds for a tree of some hundred
-    items; the tree itself is theirs.
-
-    Parameters
-    ----------
-    provenance
-        What all objects of the result share.
-    kind
-        Names the series: its UIDs and its number.
-    sop_class
-        SOPClassUID.
-    content
-        The root content item with its tree.
-    """
-    ds = Dataset()
-    ds.update(content)
-    # a report that may not refer to the derived series has another tree, so it is another report
-    sources_only = not provenance.derived and bool(getattr(provenance.result, "derived", ()))
-    what = (kind, *(("sources only",) if sources_only else ()), *provenance.limits_key)
-    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, provenance.uid(*what, "0")
-    ds.SeriesInstanceUID, ds.SeriesNumber = provenance.uid(*what, "series"), provenance.series_number(kind)
-    ds.Modality, ds.InstanceNumber = "SR", 1
-    ds.ReferencedPerformedProcedureStepSequence, ds.PerformedProcedureCodeSequence = [], []
-    # a machine's report is complete as far as it goes, and never verified
-    ds.CompletionFlag, ds.VerificationFlag, ds.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
-    ds.ContentDate = ds.ContentTime = ""
-    ds.CodingSchemeIdentificationSequence = [_scheme_item(provenance, scheme) for scheme in provenance.coding_schemes]
-    return ds
-
-
-def evidence_items(instances: Iterable[Dataset]) -> list[Dataset]:
-    """`instances` as CurrentRequestedProcedureEvidenceSequence (PS3.3 C.17.2)."""
-    studies: dict[str, dict[str, list[Dataset]]] = {}
-    for ds in instances:
-        item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = str(ds.SOPClassUID), str(ds.SOPInstanceUID)
-        series = studies.setdefault(str(ds.StudyInstanceUID), {})
-        series.setdefault(str(ds.SeriesInstanceUID), []).append(item)
-    return [_study_item(uid, series) for uid, series in studies.items()]
-
-
-def _study_item(study_instance_uid: str, series: dict[str, list[Dataset]]) -> Dataset:
-    study = Dataset()
-    study.StudyInstanceUID = study_instance_uid
-    study.ReferencedSeriesSequence = []
-    for series_instance_uid, instances in series.items():
-        item = Dataset()
-        item.SeriesInstanceUID, item.ReferencedSOPSequence = series_instance_uid, instances
-        study.ReferencedSeriesSequence.append(item)
-    return study
-
-
-def _scheme_item(provenance: Provenance, scheme: CodingScheme) -> Dataset:
-    """A private scheme as an item of CodingSchemeIdentificationSequence (PS3.3 C.12.1.1.3)."""
-    item = Dataset()
-    item.CodingSchemeDesignator, item.CodingSchemeUID = scheme.designator, scheme.uid
-    item.CodingSchemeName, item.CodingSchemeVersion = scheme.name, scheme.version
-    item.CodingSchemeResponsibleOrganization = provenance.profile.institution or MANUFACTURER
-    return item
-
-
-def predecessor_items(predecessors: Iterable[EncodedObject]) -> list[Dataset]:
-    """The reports that this one revises, as PredecessorDocumentsSequence (PS3.3 C.17.2)."""
-    instances = []
-    for predecessor in predecessors:
-        ds = Dataset()
-        ds.SOPClassUID, ds.SOPInstanceUID = predecessor.sop_class_uid, predecessor.sop_instance_uid
-        ds.SeriesInstanceUID, ds.StudyInstanceUID = predecessor.series_instance_uid, predecessor.study_instance_uid
-        instances.append(ds)
-    return evidence_items(instances)
-
-
 class MeasurementTree:
-    """The content of the report. Every group carries a 2-D outline: OHIF refuses a report with one that has none."""
+    """The content of the report.
 
-    def __init__(self, provenance: Provenance) -> None:
+    A group refers to its segment, where it has one, or carries a 2-D outline: OHIF refuses a whole report for one group
+    without an outline, so its destinations get outlines only.
+    """
+
+    def __init__(self, provenance: Provenance, others: Sequence[EncodedObject] = ()) -> None:
         self._provenance = provenance
         self._result = provenance.result
         self._sources = stand_ins(provenance)
         self._derived = [derived_references(provenance, index) for index in range(len(provenance.derived))]
         evidence = [*self._sources.values(), *chain.from_iterable(self._derived)]
         self._by_uid = {str(ds.SOPInstanceUID): ds for ds in evidence}
+        self._segments = self._places()  # by the tracking identifier of their finding
+        # a structure of a volume that happens to lie on one slice is reported as its neighbours are
+        self._volumetric = any(place.source is None for place in self._segments.values())
         report = hd.sr.MeasurementReport(
             observation_context=self._observer(),
             procedure_reported=_procedure(self._provenance),
@@ -175,16 +117,24 @@ class MeasurementTree:
         # a plain data set: highdicom's own look into every item that is put into them
         self.content = Dataset()
         self.content.update({element.tag: element for element in report[0] if element.keyword != "ContentSequence"})
-        self.content.ContentSequence = [*items[:at], image_library(evidence), *items[at:], *texts]
-        self.content.CurrentRequestedProcedureEvidenceSequence = evidence_items(evidence)
+        self.content.ContentSequence = [
+            *items[:at],
+            image_library(evidence),
+            *items[at:],
+            *texts,
+            *result_objects(others),
+        ]
+        self.content.CurrentRequestedProcedureEvidenceSequence = evidence_items([*evidence, *references(others)])
+        self.names = (*names_of(others), *(("segments",) if self._segments else ()))
 
     # ---- context
     def _observer(self) -> hd.sr.ObservationContext:
+        algorithm = algorithms(self._provenance)[0]
         device = hd.sr.DeviceObserverIdentifyingAttributes(
-            uid=self._provenance.device_uid,
-            name=f"{MANUFACTURER} {software_version()}",
-            manufacturer_name=MANUFACTURER,
-            model_name=self._provenance.model.name,
+            uid=algorithm_uid(self._provenance, algorithm),
+            name=algorithm.name,
+            manufacturer_name=manufacturer(algorithm),
+            model_name=algorithm.name,
             serial_number=self._provenance.profile.device_serial_number,
         )
         return hd.sr.ObservationContext(
@@ -194,15 +144,11 @@ class MeasurementTree:
         )
 
     def _algorithm(self) -> hd.sr.AlgorithmIdentification:
-        model = self._provenance.model
-        parameters = [f"weights sha256:{model.weights_digest}", f"trained on: {model.trained_on}"]
-        if model.configuration_digest:
-            parameters.append(f"configuration sha256:{model.configuration_digest}")
-        parameters += [f"{key}: {value}" for key, value in getattr(self._result, "parameters", ())]
+        algorithm = algorithms(self._provenance)[0]
         return hd.sr.AlgorithmIdentification(
-            name=model.name,
-            version=model.version,
-            parameters=[text[:_MAXIMUM_TEXT] for text in parameters],
+            name=algorithm.name,
+            version=algorithm.version,
+            parameters=[text[:_MAXIMUM_TEXT] for text in algorithm_parameters(self._provenance)],
             family=codes.ARTIFICIAL_INTELLIGENCE,
         )
 
@@ -218,7 +164,7 @@ class MeasurementTree:
         return [*texts, (comment, f"{RESEARCH_USE} {_sentence(result.model.trained_on)}")]
 
     # ---- groups
-    def _groups(self) -> list[hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
+    def _groups(self) -> list[Group]:
         result = self._result
         if isinstance(result, NotRun):
             finding = Finding(
@@ -232,7 +178,7 @@ class MeasurementTree:
             findings = (Finding(f"{result.title}: no finding", codes.NO_FINDING),)
         return [*map(self._finding, findings), *map(self._not_evaluable, result.not_evaluable)]
 
-    def _finding(self, finding: Finding) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    def _finding(self, finding: Finding) -> Group:
         return self._group(
             finding.tracking_id,
             finding.finding,
@@ -246,7 +192,7 @@ class MeasurementTree:
             ],
         )
 
-    def _not_evaluable(self, item: NotEvaluable) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    def _not_evaluable(self, item: NotEvaluable) -> Group:
         """A group without numbers: what was looked for, that it could not be judged, and why."""
         evaluations = [
             hd.sr.QualitativeEvaluation(codes.NOT_EVALUABLE, self._provenance.reported(item.what)),
@@ -263,19 +209,40 @@ class MeasurementTree:
         images: tuple[ImageReference, ...],
         measurements: list[hd.sr.Measurement],
         evaluations: list[hd.sr.QualitativeEvaluation],
-    ) -> hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-        return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-            tracking_identifier=hd.sr.TrackingIdentifier(
+    ) -> Group:
+        common: dict[str, Any] = {
+            "tracking_identifier": hd.sr.TrackingIdentifier(
                 uid=self._provenance.tracking_uid(tracking_id), identifier=tracking_id
             ),
+            "finding_type": self._provenance.reported(finding),
+            "algorithm_id": self._algorithm(),
+            "finding_sites": None if site is None else [_site(site)],
+            "measurements": measurements or None,
+            "qualitative_evaluations": evaluations or None,
+        }
+        place = self._segments.get(tracking_id)
+        if place is not None and (self._volumetric or place.source is None):
+            return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+                referenced_segment=_volume_segment(place), **common
+            )
+        if place is not None and place.source is not None:
+            return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+                referenced_segment=_planar_segment(place, place.source), **common
+            )
+        return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
             referenced_region=self._region(region or self._whole_image(images)),
-            finding_type=self._provenance.reported(finding),
-            algorithm_id=self._algorithm(),
-            finding_sites=None if site is None else [_site(site)],
-            measurements=measurements or None,
-            qualitative_evaluations=evaluations or None,
             geometric_purpose=codes.OUTLINE,
+            **common,
         )
+
+    def _places(self) -> dict[str, SegmentPlace]:
+        """Where the segments of the findings lie, if the destination gets them and wants them referred to."""
+        if self._provenance.profile.segmented_regions == "outline":
+            return {}
+        named = {segment.label for segment in getattr(self._result, "segments", ())}  # a heatmap is no region
+        about = named & {finding.tracking_id for finding in getattr(self._result, "findings", ())}
+        found = {name: self._provenance.segments.of(name) for name in sorted(about)}
+        return {name: place for name, place in found.items() if place is not None}
 
     def _numbers(self, measurement: Measurement) -> list[hd.sr.Measurement]:
         """The value, then its uncertainty as numbers of the same name that differ in their derivation.
@@ -328,68 +295,29 @@ def _size(image: Dataset) -> tuple[int, int]:
     return int(image.get("Rows") or 1), int(image.get("Columns") or 1)
 
 
-def content_item(relationship: str, value_type: str, name: Code) -> Dataset:
-    """A content item without its value (PS3.3 C.17.3).
-
-    Parameters
-    ----------
-    relationship
-        To the item above, e.g. CONTAINS.
-    value_type
-        E.g. NUM.
-    name
-        Concept name.
-    """
-    ds = Dataset()
-    ds.RelationshipType, ds.ValueType, ds.ConceptNameCodeSequence = relationship, value_type, [coded(name)]
-    return ds
+def _volume_segment(place: SegmentPlace) -> hd.sr.ReferencedSegment:
+    return hd.sr.ReferencedSegment(
+        place.sop_class_uid,
+        place.sop_instance_uid,
+        place.number,
+        source_series=hd.sr.SourceSeriesForSegmentation(place.source_series_uid),
+    )
 
 
-def image_item(ds: Dataset, frame_number: int | None = None) -> Dataset:
-    """An IMAGE content item under its container."""
-    item = Dataset()
-    item.RelationshipType, item.ValueType = "CONTAINS", "IMAGE"
-    reference = Dataset()
-    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = str(ds.SOPClassUID), str(ds.SOPInstanceUID)
-    if frame_number is not None:
-        reference.ReferencedFrameNumber = frame_number
-    item.ReferencedSOPSequence = [reference]
-    return item
-
-
-def text_item(name: Code, text: str) -> Dataset:
-    """A TEXT content item under its container."""
-    ds = content_item("CONTAINS", "TEXT", name)
-    ds.TextValue = text
-    return ds
-
-
-def container(name: Code, items: Iterable[Dataset]) -> Dataset:
-    """A CONTAINER content item under its container."""
-    ds = content_item("CONTAINS", "CONTAINER", name)
-    ds.ContinuityOfContent = "SEPARATE"
-    ds.ContentSequence = list(items)
-    return ds
-
-
-def image_library(instances: Iterable[Dataset]) -> Dataset:
-    """TID 1600, one group a series, with what its images have in common; OHIF needs a library to show any shape."""
-    series: dict[str, list[Dataset]] = {}
-    for ds in instances:
-        series.setdefault(str(ds.SeriesInstanceUID), []).append(ds)
-    return container(standard.DCM.ImageLibrary, [_library_group(group) for group in series.values()])
-
-
-def _library_group(instances: list[Dataset]) -> Dataset:
-    modality = content_item("HAS ACQ CONTEXT", "CODE", standard.DCM.Modality)
-    modality.ConceptCodeSequence = [coded(_MODALITIES.get(_modality(instances[0]), standard.DCM.OtherModality))]
-    items = [modality]
-    items += [image_item(ds) for ds in instances]
-    return container(standard.DCM.ImageLibraryGroup, items)
-
-
-def _modality(image: Dataset) -> str:
-    return str(image.get("Modality") or "")
+def _planar_segment(place: SegmentPlace, source: ImageReference) -> hd.sr.ReferencedSegmentationFrame:
+    items = hd.sr.ReferencedSegmentationFrame(
+        place.sop_class_uid,
+        place.sop_instance_uid,
+        list(place.frames),
+        place.number,
+        hd.sr.SourceImageForSegmentation(
+            place.source_class_uid,
+            source.sop_instance_uid,
+            None if source.frame_number is None else [source.frame_number],
+        ),
+    )
+    del items[0].ReferencedSOPSequence[0].ReferencedSegmentNumber  # its frame says it (PS3.3 table 10-3)
+    return items
 
 
 def _procedure(provenance: Provenance) -> Code:

@@ -18,6 +18,8 @@ from dicom_sr.findings import ImageReference
 from dicom_sr.profile import EncodedObject, Kind
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER
+from dicom_sr.segment_places import SegmentPlace
+from dicom_sr.write.equipment import algorithm_parameters, algorithms, manufacturer
 from dicom_sr.write.explicit_vr import encoded_item
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.left_out import Attempts
@@ -27,6 +29,7 @@ from dicom_sr.write.segment_layers import Group, Layer, groups
 
 Form = Literal["fractional", "binary", "labelmap"]
 _MAXIMUM = 255.0  # MaximumFractionalValue
+_LONGEST_TEXT = 10240  # characters of a long text (LT)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,10 @@ def _write(
     ds.Rows, ds.Columns = group.shape
     ds.NumberOfFrames = len(frames)
     ds.SegmentsOverlap = _overlap(form, layers, used, group.shape)
-    places = [encoded_item(one) for one in finish(ds, provenance, f"{form} segments").PerFrameFunctionalGroupsSequence]
+    finish(ds, provenance, f"{form} segments")
+    if form != "labelmap":
+        _remember(provenance, kind, ds, layers, frames)
+    places = [encoded_item(one) for one in ds.PerFrameFunctionalGroupsSequence]
     many = form != "labelmap" and len(layers) > 1
     items = [for_segment(places[one.place], one.segment + 1) if many else places[one.place] for one in frames]
     del ds.PerFrameFunctionalGroupsSequence, ds.PixelData
@@ -88,6 +94,32 @@ def _write(
     vr = "OW" if ds.BitsAllocated > 8 else "OB"
     tail = frames_tail(items, "PixelData", vr, -(-bits // 8), _pixels(form, layers, frames, group.shape))
     return write(ds, kind, folder, f"segmentation-{form}-{index + 1}.dcm", tail=tail)
+
+
+def _remember(provenance: Provenance, kind: Kind, ds: Dataset, layers: list[Layer], frames: list[_Frame]) -> None:
+    """Keep where the segments lie: the report refers to them."""
+    (series,) = {str(item.SeriesInstanceUID) for item in ds.ReferencedSeriesSequence}
+    for number, layer in enumerate(layers, start=1):
+        shown = [
+            (n, one.place)
+            for n, one in enumerate(frames, start=1)
+            if one.segment == number - 1 and layer.is_on(one.plane)
+        ]
+        if not shown:
+            continue
+        source = ds.PerFrameFunctionalGroupsSequence[shown[0][1]].DerivationImageSequence[0].SourceImageSequence[0]
+        image = ImageReference(str(source.ReferencedSOPInstanceUID), source.get("ReferencedFrameNumber"))
+        place = SegmentPlace(
+            kind,
+            str(ds.SOPClassUID),
+            str(ds.SOPInstanceUID),
+            number,
+            tuple(n for n, _ in shown),
+            series,
+            image if len(shown) == 1 else None,
+            str(source.ReferencedSOPClassUID),
+        )
+        provenance.segments.add(layer.label, place)
 
 
 def _used(form: Form, layers: list[Layer], planes: Sequence[int]) -> Sequence[int]:
@@ -209,19 +241,28 @@ def _refer_to_frame(ds: Dataset, image: Dataset, reference: ImageReference) -> N
 
 
 def _description(provenance: Provenance, number: int, layer: Layer) -> hd.seg.SegmentDescription:
-    model = provenance.model
-    tracking_id = f"{layer.label}"
     return hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=layer.label,
         segmented_property_category=layer.category,
         segmented_property_type=layer.property_type,
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name=model.name, family=standard.DCM.ArtificialIntelligence, version=model.version
-        ),
-        tracking_uid=provenance.tracking_uid(tracking_id),
-        tracking_id=tracking_id,
+        algorithm_identification=_algorithm_identification(provenance),
+        tracking_uid=provenance.tracking_uid(layer.label),
+        tracking_id=layer.label,
         anatomic_regions=None if layer.site is None else [layer.site.region],
         display_color=hd.color.CIELabColor.from_rgb(*layer.colour_rgb),
     )
+
+
+def _algorithm_identification(provenance: Provenance) -> hd.AlgorithmIdentificationSequence:
+    """Name, version and source as the contributing equipment has them, and the digest of the weights."""
+    algorithm = algorithms(provenance)[0]
+    identification = hd.AlgorithmIdentificationSequence(
+        name=algorithm.name,
+        family=standard.DCM.ArtificialIntelligence,
+        version=algorithm.version,
+        source=manufacturer(algorithm),
+    )
+    identification[0].AlgorithmParameters = "\n".join(algorithm_parameters(provenance))[:_LONGEST_TEXT]
+    return identification

@@ -17,11 +17,11 @@ from pydicom.dataset import Dataset
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import NotRun, Result
 from dicom_sr.lawful import unlawful
-from dicom_sr.provenance import EQUIPMENT
 from dicom_sr.read.headers import PATIENT, STUDY, plain
 from dicom_sr.series import Study
 from dicom_sr.write.derived_series import COPIED
 from dicom_sr.write.encode import EncodingProfile, encode, encode_what_can_be
+from dicom_sr.write.equipment import EQUIPMENT
 from tests.dicom_sr import validators
 from tests.dicom_sr.conftest import CREATED, Encode
 from tests.factories import (

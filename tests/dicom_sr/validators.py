@@ -32,6 +32,7 @@ ALLOWED_WARNINGS = (
     ("Unrecognized defined term", "99ACME"),  # one of somebody else's
     ("Unrecognized defined term", "CodingSchemeUID"),  # its UID
     ("needed to build DICOMDIR",),  # an empty StudyID is the source's
+    ("ContributingEquipmentSequence", "DeviceUID"),  # in the standard since 2020 (PS3.3 C.12.1), dciodvfy knows it not
     ("Laterality",),  # empty where the source does not say the side
 )
 

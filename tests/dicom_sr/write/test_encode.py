@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -77,10 +77,17 @@ def test_what_is_said_of_an_object_is_what_it_holds(tmp_path: Path) -> None:
 def tracking(objects: tuple[EncodedObject, ...]) -> set[str]:
     found = set()
     for one in objects:
-        for element in pydicom.dcmread(one.path, stop_before_pixels=True).iterall():
-            if element.keyword == "UID":
-                found.add(str(element.value))
+        for item in items(pydicom.dcmread(one.path, stop_before_pixels=True)):
+            if "UID" in item and item.ConceptNameCodeSequence[0].CodeValue == "112040":  # Tracking Unique Identifier
+                found.add(str(item.UID))
     return found
+
+
+def items(ds: Dataset) -> Iterator[Dataset]:
+    for element in ds:
+        for item in element.value if element.VR == "SQ" else ():
+            yield item
+            yield from items(item)
 
 
 def test_a_new_model_makes_new_objects_that_track_the_same_things(tmp_path: Path) -> None:
@@ -303,9 +310,12 @@ def test_images_of_a_retired_or_private_class_have_all_objects_and_are_referred_
     heat = Heatmap(result.findings[0].region.image, np.ones((120, 96), np.float32), codes.OUTLINE, "Map")  # type: ignore[union-attr]
     objects = write(replace(result, heatmaps=(heat,)), tmp_path / "out")
     assert {o.kind for o in objects} >= {"report", "secondary_capture", "presentation_state", "segmentation_binary"}
+    ours = {one.sop_instance_uid: one.sop_class_uid for one in objects}
     for one in objects:
-        items = [e for e in pydicom.dcmread(one.path).iterall() if e.keyword == "ReferencedSOPClassUID"]
-        assert {str(element.value) for element in items} == {sop_class}, one.kind
+        named = [item for item in items(pydicom.dcmread(one.path)) if "ReferencedSOPInstanceUID" in item]
+        assert str(result.instances[0].sop_instance_uid) in {item.ReferencedSOPInstanceUID for item in named}
+        for item in named:
+            assert item.ReferencedSOPClassUID == ours.get(item.ReferencedSOPInstanceUID, sop_class), one.kind
 
 
 # ---- the same images in other transfer syntaxes

@@ -20,9 +20,9 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_sr import codes
-from dicom_sr.provenance import EQUIPMENT
 from dicom_sr.read.headers import PATIENT, STUDY, chosen, coded
 from dicom_sr.write.derived_series import COPIED
+from dicom_sr.write.equipment import EQUIPMENT
 from dicom_sr.write.explicit_vr import SharedElements, encoded, encoded_item, encoded_sequence
 from tests.dicom_sr.example_digests import written_in
 from tests.properties import STABLE

@@ -21,7 +21,6 @@ import dicom_sr.provenance
 import dicom_sr.write.encode
 from dicom_sr.errors import EncodingError
 from dicom_sr.profile import EncodedObject
-from dicom_sr.provenance import Provenance
 from dicom_sr.write.derived_series import encode_derived
 from node.database import job_states, outbox
 from node.database.jobs import Job, JobState
@@ -79,15 +78,15 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at_it, self.go_on, self.broken = threading.Event(), threading.Event(), False
-        self._write = dicom_sr.write.encode._ENCODERS["report"]
-        monkeypatch.setitem(dicom_sr.write.encode._ENCODERS, "report", self)
+        self._write = dicom_sr.write.encode._report
+        monkeypatch.setattr(dicom_sr.write.encode, "_report", self)
 
-    def __call__(self, provenance: Provenance, folder: Path, revised: list[EncodedObject]) -> tuple[EncodedObject, ...]:
+    def __call__(self, *arguments: Any) -> tuple[EncodedObject, ...]:
         self.at_it.set()
         assert self.go_on.wait(120)
         if self.broken:
             raise EncodingError("the report has no room for it")
-        return self._write(provenance, folder, revised)
+        return self._write(*arguments)
 
 
 @dataclass

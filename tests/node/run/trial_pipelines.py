@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -61,14 +61,14 @@ def hold_reports(path: Path) -> None:
     """Have the encoders of this process write no report of a result with a derived series while the file is there."""
     from dicom_sr.write import encode  # a second or two to import
 
-    write_report = encode._ENCODERS["report"]
+    write_report = encode._report
 
-    def wait(provenance: Provenance, folder: Path, revised: list[EncodedObject]) -> tuple[EncodedObject, ...]:
+    def wait(provenance: Provenance, *arguments: Any) -> tuple[EncodedObject, ...]:
         if getattr(provenance.result, "derived", ()):
             wait_while(path)
-        return write_report(provenance, folder, revised)
+        return write_report(provenance, *arguments)
 
-    encode._ENCODERS["report"] = wait
+    vars(encode)["_report"] = wait
 
 
 if REPORTS_WAIT_WHILE in os.environ:
