@@ -171,6 +171,7 @@ class Profile(Section):
 
     measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
     kinds: tuple[Annotated[Kind, BeforeValidator(_for_dicom)], ...] = DEFAULT_KINDS
+    segmented_regions: Literal["segment", "outline"] = "segment"  # how a report says where a segmented finding lies
     not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
     synthetic_data: bool = True  # SyntheticData YES on derived series
     snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones

@@ -41,6 +41,7 @@ def encoding(configuration: Configuration, destination: Destination) -> tuple[st
     wanted = EncodingProfile(
         measurement_report=profile.measurement_report,
         kinds=profile.kinds,
+        segmented_regions=profile.segmented_regions,
         not_run_reports=True,  # whether anybody wants them is decided when a job has no result
         synthetic_data=profile.synthetic_data,
         snomed_licence=profile.snomed_licence,
@@ -57,9 +58,12 @@ def profile_digest(profile: EncodingProfile) -> str:
     What only newer nodes know counts only where it is set: what was encoded before an upgrade is handed over after it.
     """
     fields = asdict(profile)
-    del fields["device_serial_number"]  # not the configuration's to choose
+    for of_the_installation in ("device_serial_number", "device_uid"):
+        del fields[of_the_installation]  # what was encoded before it was given another one is handed over as it is
     if not profile.identifier_system:
         del fields["identifier_system"]
+    if profile.segmented_regions == EncodingProfile().segmented_regions:
+        del fields["segmented_regions"]
     return digest(fields)[:12]
 
 
