@@ -22,6 +22,7 @@ ROUTES = {
 }
 
 
+NODE = {"data": "data", "device_serial_number": "1"}  # else each has a number of its own, and UIDs made from it
 OUT = {"out": {"kind": "folder", "path": "out"}}
 HERE = {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "1"}
 ELSEWHERE = {
@@ -41,7 +42,7 @@ def node_in(folder: Path, environment: dict[str, str]) -> Iterator[RunningNode]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
-            node = stack.enter_context(RunningNode(folder, routes=ROUTES, destinations=OUT))
+            node = stack.enter_context(RunningNode(folder, node=NODE, routes=ROUTES, destinations=OUT))
         yield node
 
 

@@ -19,6 +19,7 @@ from node.config.shadow_routes import filled_in
 from node.config.values import (
     AETitle,
     DatabaseUrl,
+    DeviceUid,
     EnvironmentName,
     FilePath,
     Host,
@@ -27,6 +28,7 @@ from node.config.values import (
     OwnHost,
     Port,
     Section,
+    SerialNumber,
     Tls,
     Token,
     UidRoot,
@@ -373,6 +375,8 @@ class NodeSettings(Section):
     database: DatabaseUrl | None = None  # a URL; None: SQLite at <data>/node.db
     institution: str = ""
     uid_root: UidRoot = "2.25"
+    device_serial_number: SerialNumber | None = None  # None: one of this installation, made at its first start
+    device_uid: DeviceUid | None = None  # None: made from the institution and the serial number
 
     @property
     def database_url(self) -> str:

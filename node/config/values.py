@@ -22,6 +22,8 @@ from pydantic import (
 from node.config.secret_files import token_problem
 
 LONGEST_HOST_NAME = 253  # RFC 1035 2.3.4
+LONGEST_SERIAL_NUMBER = 64  # a long string (LO)
+LONGEST_UID = 64
 LONGEST_UID_ROOT = 40  # characters, which leaves 23 digits for what is named under it
 
 
@@ -99,6 +101,19 @@ def _uid_root(text: str) -> str:
         raise ValueError("should be numbers without leading zeros, separated by dots, such as 2.25 or 1.2.840.4711")
     if len(text) > LONGEST_UID_ROOT:
         raise ValueError(f"has {len(text)} characters; should have at most {LONGEST_UID_ROOT}, as 64 are a whole UID")
+    return text
+
+
+def _device_uid(text: str) -> str:
+    if re.fullmatch(r"[0-2](\.(0|[1-9][0-9]*))+", text) is None or len(text) > LONGEST_UID:
+        raise ValueError("should be a UID: numbers without leading zeros, separated by dots, at most 64 characters")
+    return text
+
+
+def _serial_number(text: str) -> str:
+    text = text.strip()
+    if not text or len(text) > LONGEST_SERIAL_NUMBER or not text.isprintable() or not text.isascii() or "\\" in text:
+        raise ValueError(f"should be 1 to {LONGEST_SERIAL_NUMBER} printable ASCII characters without a backslash")
     return text
 
 
@@ -181,6 +196,8 @@ Host = Annotated[str, AfterValidator(_host)]
 OwnHost = Annotated[str, AfterValidator(_own_host)]
 Url = Annotated[str, AfterValidator(_url)]
 UidRoot = Annotated[str, AfterValidator(_uid_root)]
+DeviceUid = Annotated[str, AfterValidator(_device_uid)]
+SerialNumber = Annotated[str, AfterValidator(_serial_number)]
 DatabaseUrl = Annotated[str, AfterValidator(_database)]
 Token = Annotated[SecretStr, AfterValidator(_fit_token)]
 

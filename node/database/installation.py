@@ -48,6 +48,11 @@ def require_one_installation(database: Database, data: Path) -> None:
     compare(database, data, ours)
 
 
+def identity_of(database: Database) -> str | None:
+    """The identity of the installation that the database belongs to; None before its first start."""
+    return _of_database(database)
+
+
 def compare(database: Database, data: Path, ours: str | None = None) -> None:
     """Raise `ConfigurationError` where the database and the data folder do not belong together; write nothing.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.words import counted
-from node.config import Configuration, FhirDestination
+from node.config import Configuration, Destination, FhirDestination
 from node.data_folder import job_folder
 from node.database import job_states, outbox
 from node.database.connection import Database
@@ -34,6 +34,7 @@ from node.files import FULL, free_bytes, is_full
 from node.models.versions import placed
 from node.reading import Reader
 from node.run.choice import Choice, choose
+from node.run.device import of_device
 from node.run.hand_over import destination_of, digest, encoding, note_choice, queue
 from node.run.job_folder import JobFolder
 from node.run.job_images import JobImages
@@ -510,12 +511,16 @@ class Flow:
         """The distinct encodings that the job's destinations ask for, by their digest."""
         folder = folder_of(self._configuration, job.route)
         if job.shadow:
-            return dict([encoding(self._configuration, as_destination(folder))] if folder and not_run is None else [])
+            return self._encodings([as_destination(folder)] if folder and not_run is None else [])
         wanted = [destination_of(self._configuration, name) for name in job.destinations]
         if job.route == ON_REQUEST:
             wanted.append(self._asker)
         asking = [one for one in wanted if not_run is None or one.profile.not_run_reports]
-        return dict(encoding(self._configuration, one) for one in asking)
+        return self._encodings(asking)
+
+    def _encodings(self, wanted: Iterable[Destination]) -> dict[str, EncodingProfile]:
+        found = dict(encoding(self._configuration, one) for one in wanted)
+        return {name: of_device(one, self._configuration, self._database) for name, one in found.items()}
 
     @property
     def _asker(self) -> FhirDestination:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 from sqlalchemy import select
@@ -15,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from node.database import job_states, outbox
+from node.database.installation import require_one_installation
 from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, ObjectRow, OutboxRow
 from node.errors import ReaderDied
@@ -78,7 +80,7 @@ def older_profile(made: Bench) -> str:
     """The digest under which version 0.1 had its objects encoded for the bench's folder."""
     profile = made.configuration.destinations["archive"].profile
     fields = {
-        **profile.model_dump(mode="json", exclude={"not_run_reports"}),
+        **profile.model_dump(mode="json", exclude={"not_run_reports", "segmented_regions"}),
         "not_run_reports": True,
         "uid_root": made.configuration.node.uid_root,
         "institution": made.configuration.node.institution,
@@ -160,6 +162,26 @@ def test_what_could_not_be_made_stands_in_the_timeline_and_the_job_goes_on(tmp_p
         assert made.state(job) == "sending"
         assert made.events(job).count("left out") == 2
         assert "report" in {kind for kind, _ in queued(made, job)}
+
+
+def test_what_a_node_makes_names_its_installation_or_what_the_configuration_says(tmp_path: Path, pool: Pool) -> None:
+    def named(node: dict[str, Any], folder: Path) -> set[tuple[str, str]]:
+        with bench(folder) as made:
+            require_one_installation(made.database, made.configuration.node.data)
+            settings = configuration(made.folder)
+            settings = settings.model_copy(update={"node": settings.node.model_copy(update=node)})
+            flow, job = Flow(settings, made.database, pool, HERE), running_job(made)
+            flow.prepare(job.id)
+            assert flow.encode(job.id, flow.infer(job.id)["result"], None)["objects"]
+            found = [pydicom.dcmread(path) for path in (flow.folder(job.id).path / "objects").rglob("*.dcm")]
+            return {(ds.DeviceSerialNumber, ds.DeviceUID) for ds in found}
+
+    ((first, first_uid),) = named({}, tmp_path / "first")
+    ((second, second_uid),) = named({}, tmp_path / "second")
+    assert len(first) == len(second) == 16
+    assert first != second
+    assert first_uid != second_uid
+    assert named({"device_serial_number": "A7", "device_uid": "2.25.7"}, tmp_path / "third") == {("A7", "2.25.7")}
 
 
 def test_images_that_a_pipeline_left_aside_stand_in_timeline_and_summary(tmp_path: Path, pool: Pool) -> None:
