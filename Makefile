@@ -115,7 +115,7 @@ SOURCES := $(shell find dicom_sr pipelines node -name '*.py')
 
 # The programs that the tests use as peers
 .PHONY: peers
-peers: .cache/ohif-$(OHIF)/index.html
+peers: .cache/ohif-$(OHIF)/index.html .cache/medplum/package-lock.json
 	@node/demo/packages.sh test
 
 # OHIF's built viewer, unpacked only if its digest is the known one; without it the viewer tests are skipped, with the reason
@@ -128,6 +128,14 @@ peers: .cache/ohif-$(OHIF)/index.html
 	tar -xzf ohif.tgz package/dist && rm -rf ../ohif-$(OHIF) && mv package/dist ../ohif-$(OHIF); \
 	else echo "npm could not fetch OHIF: the viewer tests will be skipped" >&2; fi
 	@rm -rf .cache/ohif.part
+
+# A FHIR server, its packages compared with the digests of the lock file; without it its tests are skipped, with the reason
+.cache/medplum/package-lock.json: tests/medplum/package.json tests/medplum/package-lock.json
+	@node/demo/packages.sh npm
+	@rm -rf .cache/medplum && mkdir -p .cache/medplum.part && cp $^ .cache/medplum.part
+	@cd .cache/medplum.part && if npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null; then \
+	mv ../medplum.part ../medplum; else echo "npm could not fetch Medplum: the tests with its FHIR server will be skipped" >&2; fi
+	@rm -rf .cache/medplum.part
 
 clean:
 	rm -rf $(VENV) .cache build *.egg-info

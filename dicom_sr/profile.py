@@ -24,7 +24,12 @@ Kind = Literal[
     "key_objects",
     "document",
     "risk_assessment",  # a FHIR resource, for FHIR servers only
+    "diagnostic_report",  # FHIR resources in a Bundle, for FHIR servers only
+    "oru",  # an HL7 v2 message, for HL7 receivers only
 ]
+FHIR_KINDS: tuple[Kind, ...] = ("risk_assessment", "diagnostic_report")
+# no DICOM objects: they name the patient in clear, and lie sealed in the job's folder
+FOREIGN_KINDS: tuple[Kind, ...] = (*FHIR_KINDS, "oru")
 
 # images first, then what refers to them, then reports: viewers resolve references in this order
 SENDING_ORDER: dict[Kind, int] = {
@@ -39,10 +44,12 @@ SENDING_ORDER: dict[Kind, int] = {
     "key_objects": 5,
     "document": 6,
     "risk_assessment": 7,
+    "diagnostic_report": 7,
+    "oru": 7,
 }
 
 
-DICOM_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind != "risk_assessment")
+DICOM_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind not in FOREIGN_KINDS)
 # all but the label map: older archives refuse its class
 DEFAULT_KINDS: tuple[Kind, ...] = tuple(kind for kind in DICOM_KINDS if kind != "segmentation_labelmap")
 
@@ -73,6 +80,19 @@ def kind_of(header: Dataset) -> Kind | None:
 
 
 @dataclass(frozen=True)
+class MessageHeader:
+    """Who sends HL7 v2 messages to whom, and how much they tell of the patient."""
+
+    sending_application: str = "CONDYLE"
+    sending_facility: str = ""
+    receiving_application: str = ""
+    receiving_facility: str = ""
+    assigning_authority: str = ""  # of patient IDs; empty: the issuer that the images name
+    character_set: str = "UNICODE UTF-8"  # HL7 table 0211
+    patient: Literal["full", "identifier"] = "full"  # name, birth date and sex too, or the patient ID alone
+
+
+@dataclass(frozen=True)
 class EncodingProfile:
     """Which kinds of object a destination gets, in which form, and who this installation is."""
 
@@ -89,13 +109,15 @@ class EncodingProfile:
     device_serial_number: str = "1"  # a node has one of its own; a command without a node has this one
     device_uid: str = ""  # of this installation; empty: made from the institution and the serial number
     identifier_system: str = ""  # of patient IDs, as FHIR servers know it (a URI); empty: none is given
+    report_status: Literal["preliminary", "final"] = "preliminary"  # of FHIR reports and HL7 v2 messages
+    message: MessageHeader | None = None  # of HL7 v2 messages
 
 
 @dataclass(frozen=True)
 class ObjectFile:
-    """A file that can be sent: a DICOM object as a Part 10 file, or a FHIR resource as a JSON file.
+    """A file that can be sent: a DICOM object as a Part 10 file, FHIR resources as JSON, or an HL7 v2 message.
 
-    A FHIR resource has a UID of its own too, by which the node knows it, but no SOP class and no series.
+    What is no DICOM has a UID of its own too, by which the node knows it, but no SOP class and no series.
     """
 
     sop_class_uid: str

@@ -64,6 +64,7 @@ class Provenance:
     profile: EncodingProfile
     created: datetime
     job: str = ""  # id of the job that found it
+    earlier_jobs: tuple[str, ...] = ()  # that it revises, the latest first
     left_out: tuple[str, ...] = ()  # what is missing beside this object, in sentences for a reader
     # by index of the derived volume: what refers to its slices (`derived_series.derived_references`), made once
     references: dict[int, list[Dataset]] = field(default_factory=dict, compare=False, repr=False)

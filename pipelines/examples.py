@@ -12,11 +12,18 @@ from pathlib import Path
 
 from dicom_sr import phantoms
 from dicom_sr.findings import NotRun
-from dicom_sr.profile import EncodedObject, EncodingProfile
+from dicom_sr.profile import FOREIGN_KINDS, EncodedObject, EncodingProfile, MessageHeader
 from pipelines import registry
 from pipelines.example import CREATED, Example, made_up_model, only_study
 
 PROFILE = EncodingProfile(not_run_reports=True, kinds=(*EncodingProfile().kinds, "segmentation_labelmap"))
+# what goes to reporting, not to an archive
+REPORTING = EncodingProfile(
+    not_run_reports=True,
+    kinds=FOREIGN_KINDS,
+    identifier_system="urn:condyle:simulated-patients",
+    message=MessageHeader(sending_facility="SIMULATED"),
+)
 NOT_RUN = "not_run"
 
 
@@ -30,8 +37,15 @@ def makers(names: Iterable[str] | None = None) -> dict[str, Callable[[Path], Exa
     return found | {NOT_RUN: not_run}
 
 
-def write_examples(folder: Path, profile: EncodingProfile = PROFILE) -> dict[str, tuple[EncodedObject, ...]]:
+def write_examples(
+    folder: Path, profile: EncodingProfile = PROFILE, reporting: EncodingProfile | None = None
+) -> dict[str, tuple[EncodedObject, ...]]:
     """Write every example, source and objects, to `folder`/<name>/source and `folder`/<name>/result.
+
+    Parameters
+    ----------
+    reporting
+        Where given, what goes to reporting is written too, to `folder`/<name>/reporting.
 
     Returns
     -------
@@ -44,6 +58,8 @@ def write_examples(folder: Path, profile: EncodingProfile = PROFILE) -> dict[str
     for name, make in makers().items():
         example = make(folder / name / "source")
         written[name] = encode(example.result, profile, CREATED, folder / name / "result")
+        if reporting is not None:
+            written[name] += encode(example.result, reporting, CREATED, folder / name / "reporting")
     return written
 
 

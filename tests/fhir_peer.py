@@ -55,7 +55,8 @@ def serving(app: Any, port: int = 0) -> Iterator[str]:
 
 
 class FhirPeer:
-    """Patients by identifier, $everything in pages or searches per type, RiskAssessment created, conditionally too.
+    """Patients by identifier, $everything in pages or searches per type, RiskAssessment created, conditionally too;
+    of a transaction it keeps all resources as they come.
 
     Parameters
     ----------
@@ -74,6 +75,7 @@ class FhirPeer:
         self.everything, self.patients, self.statuses = everything, 1, list(statuses)
         self.tokens: set[str | None] = set()  # that it was given
         self.given: list[dict[str, Any]] = []
+        self.transactions: list[dict[str, Any]] = []
         self.forgetful = False  # whether it loses what it is given
         self.searchable = True  # whether it lets risks be searched for
         self.url = ""
@@ -86,6 +88,8 @@ class FhirPeer:
                 HttpRoute("/r4/metadata", self.metadata),
                 HttpRoute("/r4/RiskAssessment", self.take, methods=["POST"]),
                 HttpRoute("/r4/RiskAssessment", self.find, methods=["GET"]),
+                HttpRoute("/r4/DiagnosticReport", self.find, methods=["GET"]),
+                HttpRoute("/r4/", self.transact, methods=["POST"]),
                 HttpRoute("/r4/{kind}", self.search),
             ]
         )
@@ -133,6 +137,16 @@ class FhirPeer:
         return Response(
             status_code=201, headers={"Location": f"{request.base_url}r4/RiskAssessment/{len(self.given)}/_history/1"}
         )
+
+    async def transact(self, request: Request) -> Response:
+        if self.statuses:
+            return Response(status_code=self.statuses.pop(0))
+        bundle = await request.json()
+        self.transactions.append(bundle)
+        if not self.forgetful:
+            self.given += [entry["resource"] for entry in bundle["entry"]]
+        locations = [{"response": {"location": f"{e['resource']['resourceType']}/1"}} for e in bundle["entry"]]
+        return JSONResponse({"resourceType": "Bundle", "type": "transaction-response", "entry": locations})
 
     def find(self, request: Request) -> Response:
         if not self.searchable:

@@ -1,4 +1,5 @@
 """DICOM out: one encoder for each kind of object.
 
-Tests: `references` is tested with the reports, segmentations and presentation states that refer by it.
+Tests: `fhir` and `statements` are tested with the reports that are made with them, in `diagnostic_report`, `oru` and
+`risk_assessment`; `references` is tested with the reports, segmentations and presentation states that refer by it.
 """

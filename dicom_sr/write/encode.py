@@ -17,10 +17,12 @@ from dicom_sr.profile import EncodedObject, EncodingProfile, Kind
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import PATIENT, STUDY
 from dicom_sr.write.derived_series import COPIED, encode_derived
+from dicom_sr.write.diagnostic_report import encode_diagnostic_report
 from dicom_sr.write.document import encode_document, encode_enhanced_report
 from dicom_sr.write.equipment import EQUIPMENT
 from dicom_sr.write.key_objects import encode_key_objects
 from dicom_sr.write.left_out import OPTIONAL, Attempts, LeftOut, sentences
+from dicom_sr.write.oru import encode_oru
 from dicom_sr.write.parametric_map import encode_parametric_maps
 from dicom_sr.write.presentation_state import FOR_DISPLAY, encode_presentation
 from dicom_sr.write.report import encode_report
@@ -47,6 +49,7 @@ def encode(
     folder: Path,
     predecessors: Sequence[EncodedObject] = (),
     job: str = "",
+    earlier_jobs: Sequence[str] = (),
 ) -> tuple[EncodedObject, ...]:
     """Write the objects of `result` that `profile` asks for, in the order in which they are to be sent.
 
@@ -63,13 +66,15 @@ def encode(
         The objects of the result that this one revises. Its reports are named in PredecessorDocumentsSequence.
     job
         Id of the job that found the result: the identifier of a FHIR resource.
+    earlier_jobs
+        The jobs that this one revises, the latest first: what FHIR and HL7 v2 say takes the place of what they said.
 
     Raises
     ------
     EncodingError
         If the result does not fit together: a bug of the pipeline that made it. Also if an object cannot be made.
     """
-    written = encode_what_can_be(result, profile, created, folder, predecessors, job)
+    written = encode_what_can_be(result, profile, created, folder, predecessors, job, earlier_jobs)
     if written.left_out:
         first = next((one.cause for one in written.left_out if one.cause), None)
         raise EncodingError("; ".join(str(one) for one in written.left_out)) from first
@@ -83,6 +88,7 @@ def encode_what_can_be(
     folder: Path,
     predecessors: Sequence[EncodedObject] = (),
     job: str = "",
+    earlier_jobs: Sequence[str] = (),
 ) -> Written:
     """As `encode` does, but an optional object that cannot be made is left out: reports and captures say so.
 
@@ -92,7 +98,7 @@ def encode_what_can_be(
         If the result does not fit together, an object that is not optional cannot be made, or an image cannot be
         referred to.
     """
-    encoding = Encoding(result, profile, created, folder, predecessors, job)
+    encoding = Encoding(result, profile, created, folder, predecessors, job, earlier_jobs)
     series = encoding.derived_series()
     rest = encoding.rest()
     return replace(rest, objects=(*series, *rest.objects))
@@ -112,8 +118,9 @@ class Encoding:
         folder: Path,
         predecessors: Sequence[EncodedObject] = (),
         job: str = "",
+        earlier_jobs: Sequence[str] = (),
     ) -> None:
-        self._provenance, self._folder = Provenance(result, profile, created, job), folder
+        self._provenance, self._folder = Provenance(result, profile, created, job, tuple(earlier_jobs)), folder
         self._revised = [predecessor for predecessor in predecessors if predecessor.kind == "report"]
         nobody_asks = isinstance(result, NotRun) and not profile.not_run_reports
         self._kinds: list[Kind] = [] if nobody_asks else list(dict.fromkeys(profile.kinds))
@@ -185,4 +192,6 @@ _OPTIONAL_ENCODERS: dict[Kind, OptionalEncoder] = {
     "segmentation_labelmap": partial(encode_segmentation, "labelmap"),
     "parametric_map": encode_parametric_maps,
     "key_objects": lambda provenance, folder, _: encode_key_objects(provenance, folder),
+    "diagnostic_report": lambda provenance, folder, _: encode_diagnostic_report(provenance, folder),
+    "oru": lambda provenance, folder, _: encode_oru(provenance, folder),
 }

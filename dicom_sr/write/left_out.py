@@ -10,7 +10,8 @@ from dicom_sr.errors import DicomError, of_the_machine
 from dicom_sr.profile import EncodedObject, Kind
 from dicom_sr.words import counted
 
-# without these a result is whole: reports, captures, derived series and documents say or show everything
+# without these a result is whole: reports, captures, derived series and documents say or show everything; each other
+# destination has its own
 OPTIONAL: dict[Kind, str] = {
     "presentation_state": "presentation state",
     "segmentation_binary": "binary segmentation",
@@ -18,6 +19,8 @@ OPTIONAL: dict[Kind, str] = {
     "segmentation_labelmap": "label map segmentation",
     "parametric_map": "parametric map",
     "key_objects": "key object selection",
+    "diagnostic_report": "FHIR diagnostic report",
+    "oru": "HL7 message",
 }
 # what the libraries raise for what they do not take
 _NOT_TAKEN = (

@@ -22,6 +22,7 @@ from node.config import (
     DimseDestination,
     FhirDestination,
     FolderDestination,
+    Hl7Destination,
     OrthancFeed,
     checks,
 )
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from node.send.dicomweb_delivery import DicomWebDelivery
     from node.send.dimse_delivery import DimseDelivery
     from node.send.fhir_delivery import FhirDelivery
+    from node.send.hl7_delivery import Hl7Delivery
 
-_Peer = DimseDestination | DicomWebDestination | FhirDestination | OrthancFeed
+_Peer = DimseDestination | DicomWebDestination | FhirDestination | Hl7Destination | OrthancFeed
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
@@ -102,7 +104,9 @@ def _print_good(out: Console, results: Sequence[CheckResult]) -> None:
 def _asked(configuration: Configuration) -> Iterator[tuple[str, _Peer]]:
     """Who can be contacted: destinations, peers that have an address, feeds, the FHIR server of the records."""
     for name, destination in configuration.destinations.items():
-        if not isinstance(destination, FolderDestination) and name != RECORDS_SERVER:
+        if isinstance(destination, FolderDestination) or name == RECORDS_SERVER:
+            continue
+        if not (isinstance(destination, Hl7Destination) and destination.host is None):
             yield f"destinations.{name}", destination
     for name, peer in configuration.peers.items():
         if peer.host is not None and peer.port is not None:
@@ -122,11 +126,17 @@ def _asked(configuration: Configuration) -> Iterator[tuple[str, _Peer]]:
 
 
 def _ask(key: str, peer: _Peer, configuration: Configuration) -> CheckResult:
-    where = f"{peer.ae_title} at {peer.host}:{peer.port}" if isinstance(peer, DimseDestination) else peer.url
+    where = _where(peer)
     try:
         return CheckResult(key, "good", f"{where} {_answer(key, peer, configuration.node.ae_title)}")
     except (NodeError, OSError) as error:  # OSError: certificates and passwords
         return CheckResult(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")
+
+
+def _where(peer: _Peer) -> str:
+    if isinstance(peer, DimseDestination):
+        return f"{peer.ae_title} at {peer.host}:{peer.port}"
+    return f"{peer.host}:{peer.port}" if isinstance(peer, Hl7Destination) else peer.url
 
 
 def _answer(key: str, peer: _Peer, ae_title: str) -> str:
@@ -139,16 +149,19 @@ def _answer(key: str, peer: _Peer, ae_title: str) -> str:
 
 
 def _delivery_to(
-    key: str, peer: DimseDestination | DicomWebDestination | FhirDestination, ae_title: str
-) -> DimseDelivery | DicomWebDelivery | FhirDelivery:
+    key: str, peer: DimseDestination | DicomWebDestination | FhirDestination | Hl7Destination, ae_title: str
+) -> DimseDelivery | DicomWebDelivery | FhirDelivery | Hl7Delivery:
     from node.send.dicomweb_delivery import DicomWebDelivery
     from node.send.dimse_delivery import DimseDelivery
     from node.send.fhir_delivery import FhirDelivery
+    from node.send.hl7_delivery import Hl7Delivery
 
     match peer:
         case DicomWebDestination():
             return DicomWebDelivery(key, peer)
         case FhirDestination():
             return FhirDelivery(key, peer)
+        case Hl7Destination():
+            return Hl7Delivery(key, peer)
         case DimseDestination():
             return DimseDelivery(key, peer, ae_title)

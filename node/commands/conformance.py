@@ -17,6 +17,7 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
 
 from dicom_sr.profile import EncodedObject
+from dicom_sr.write.hl7 import CHARACTER_SETS
 from node.commands.exit_codes import OK
 from node.commands.terminal import console
 from node.config import DimseDestination, DimseSettings, NodeSettings
@@ -63,7 +64,10 @@ def conformance(output: Path | None) -> int:
 
 def statement(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
     """The conformance statement as Markdown; of what the node creates it tells the objects of the `examples`."""
-    return "\n\n".join([HEAD, _services(), _reception(), _created(examples), _sending(), _web(), _fhir(), TAIL]) + "\n"
+    return (
+        "\n\n".join([HEAD, _services(), _reception(), _created(examples), _sending(), _web(), _fhir(), _hl7(), TAIL])
+        + "\n"
+    )
 
 
 HEAD = f"""# DICOM conformance statement
@@ -180,15 +184,9 @@ def _created(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
             "stand the first is kept, a date, time, number or key that is none is left empty or out. A PatientID or "
             "IssuerOfPatientID that has to be changed ends in `_` and eight hexadecimal digits made from the whole, so "
             "that it is nobody else's; report and capture say that the patient's name or ID was changed, and the log "
-            "names the attributes. The Contributing Equipment Sequence of every object has an item for the scanner, "
-            "for each algorithm and for the node, with their Device UIDs; objects that name this software are never "
-            "processed when they come back. Device Serial Number and Device UID are those of the installation. "
-            "Where all images of a result name the same requested procedure, its objects do so too, in Request "
-            "Attributes Sequence or Referenced Request Sequence. "
-            "The profile of a destination decides which kinds of object it gets. A report refers to every object of "
-            "its result that the destination gets, and a group of a segmented finding to its segment (TID 1410 or "
-            "1411), or to an outline with `segmented_regions: outline`. What is kept of IHE AI Results stands in the "
-            "[IHE integration statement](ihe-integration-statement.md).",
+            "names the attributes. Every object names this "
+            "software in its Contributing Equipment Sequence; such objects are never "
+            "processed when they come back. The profile of a destination decides which kinds of object it gets.",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
         ]
     )
@@ -253,6 +251,13 @@ def _fhir() -> str:
         ("RiskAssessment", "create, conditional", "client", "destinations of kind `fhir`"),
         ("RiskAssessment", "search by identifier", "client", "destinations of kind `fhir` with `confirm: true`"),
         (
+            "DiagnosticReport, Observation, Device (BodyStructure contained)",
+            "transaction: conditional update of reports and observations, conditional create of devices",
+            "client",
+            "destinations of kind `fhir` with `diagnostic_report` among their `resources`",
+        ),
+        ("DiagnosticReport", "search by identifier", "client", "the same, before each transaction and to confirm it"),
+        (
             "RiskAssessment",
             "`POST /risk`, `GET /risk/{job}`",
             "server",
@@ -263,7 +268,39 @@ def _fhir() -> str:
         ("Bundle", "`POST /fhir`", "server", "the status page's port; not a FHIR transaction"),
         ("CapabilityStatement", "capabilities", "client", "`condyle check --online`"),
     ]
-    return "## FHIR R4\n\n" + _table(("Resource", "Interaction", "Role", "Where"), rows)
+    mapping = (
+        "DiagnosticReports follow the guide DICOM SR to FHIR Resource Mapping (hl7.fhir.uv.dicom-sr) 1.0.0, which is "
+        "for R5, as far as R4 has the elements. `docs/reporting.md` says where they differ."
+    )
+    return "## FHIR R4\n\n" + _table(("Resource", "Interaction", "Role", "Where"), rows) + "\n\n" + mapping
+
+
+def _hl7() -> str:
+    segments = [
+        ("MSH", "ORU^R01^ORU_R01, version 2.5.1, processing ID P; MSH-10 is the same whenever a message is sent again"),
+        ("PID", "patient ID with assigning authority; name, birth date and sex unless `patient: identifier`"),
+        ("ORC, OBR", "order control RE; placer order number and accession number (OBR-18) of the images; filler order "
+         "number by the node; status P, F, C or X"),
+        ("OBX", "ST, TX, CWE, NM; coded as the report, units in UCUM; status P, F or C, and X for what could not be "
+         "judged"),
+        ("NTE", "after an OBX: uncertainty in words, why something could not be judged"),
+    ]  # fmt: skip
+    received = "ADT, ORM, OMI, ORU and others, for patients' records"
+    rows = [
+        ("ORU^R01", "sender", "destinations of kind `hl7`: MLLP, with or without TLS, or files in a folder"),
+        ("ACK", "receiver", "AA and CA: delivered. AE, AR, CE and CR: refused. No answer in time: sent again"),
+        (received, "receiver", "`records.mllp`"),
+        ("ACK", "sender", "`records.mllp`: AA, AE and AR"),
+    ]
+    return "\n\n".join(
+        [
+            "## HL7 v2",
+            _table(("Message", "Role", "Where"), rows),
+            "### Segments of ORU^R01",
+            _table(("Segment", "Content"), segments),
+            f"Character sets (MSH-18): {', '.join(CHARACTER_SETS)}.",
+        ]
+    )
 
 
 TAIL = """## Media

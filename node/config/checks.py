@@ -22,10 +22,12 @@ from node.config.check_result import CheckResult as CheckResult
 from node.config.secret_files import read_record_key, read_secret, read_token
 from node.config.sections import (
     Configuration,
+    Destination,
     DicomWebDestination,
     DimseDestination,
     FhirDestination,
     FolderDestination,
+    Hl7Destination,
     Peer,
 )
 from node.errors import ConfigurationError
@@ -135,8 +137,8 @@ def folders(configuration: Configuration) -> Iterator[CheckResult]:
     in_the_way = {result.key for result in overlaps(configuration)}  # these should be others anyway
     named = [("node.data", configuration.node.data)]
     for name, destination in configuration.destinations.items():
-        if isinstance(destination, FolderDestination):
-            named.append((f"destinations.{name}.path", destination.path))
+        if (written := _written_folder(destination)) is not None:
+            named.append((f"destinations.{name}.path", written))
     for key, path in named:
         if key not in in_the_way:
             yield _folder(key, path.absolute())
@@ -154,6 +156,11 @@ def folders(configuration: Configuration) -> Iterator[CheckResult]:
             yield CheckResult(key, "bad", f"{watched.path}: this account may not read{more} there")
         else:
             yield CheckResult(key, "good", f"{watched.path} can be read")
+
+
+def _written_folder(destination: Destination) -> Path | None:
+    """The folder that results are written to, of a destination that is one."""
+    return destination.path if isinstance(destination, FolderDestination | Hl7Destination) else None
 
 
 def _folder(key: str, path: Path) -> CheckResult:
@@ -189,9 +196,9 @@ def overlaps(configuration: Configuration) -> Iterator[CheckResult]:
     for index, (key, path) in enumerate(watched):
         yield from _overlap(key, path, [*own, *watched[:index]], "bad")
     for name, destination in configuration.destinations.items():
-        if isinstance(destination, FolderDestination):
-            key, path = f"destinations.{name}.path", destination.path
-            yield from [*_overlap(key, path, watched, "bad"), *_overlap(key, path, own, "doubtful")][:1]
+        if (written := _written_folder(destination)) is not None:
+            key = f"destinations.{name}.path"
+            yield from [*_overlap(key, written, watched, "bad"), *_overlap(key, written, own, "doubtful")][:1]
 
 
 def _overlap(

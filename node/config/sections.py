@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, Kind
+from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, Kind, MessageHeader
 from dicom_sr.words import did_you_mean
 from node.config.shadow_routes import filled_in
 from node.config.values import (
@@ -54,7 +54,8 @@ def _result_clauses(when: object) -> object:
 
 def _for_dicom(kind: object) -> object:
     if kind not in DICOM_KINDS:
-        elsewhere = "goes to destinations of kind fhir only; " if kind in get_args(Kind) else ""
+        where = "fhir" if kind in FHIR_KINDS else "hl7"
+        elsewhere = f"goes to destinations of kind {where} only; " if kind in get_args(Kind) else ""
         raise ValueError(f"{elsewhere}should be one of {', '.join(DICOM_KINDS)}{did_you_mean(kind, DICOM_KINDS)}")
     return kind
 
@@ -227,7 +228,7 @@ class FolderDestination(Section):
 
 
 class FhirDestination(Section):
-    """A FHIR R4 server: it is given the risks that pipelines state, as RiskAssessment, and nothing else."""
+    """A FHIR R4 server: it is given risks as RiskAssessment and, if asked for, results as DiagnosticReport."""
 
     kind: Literal["fhir"]
     url: Url
@@ -235,6 +236,10 @@ class FhirDestination(Section):
     identifier_system: Annotated[str, BeforeValidator(off_text)] = (
         ""  # of the patient IDs of the images; empty: the value alone is given
     )
+    resources: tuple[Literal["risk_assessment", "diagnostic_report"], ...] = ("risk_assessment",)
+    status: Literal["preliminary", "final"] = "preliminary"  # of DiagnosticReports
+    not_run_reports: bool = False  # a pipeline due that did not run becomes a DiagnosticReport
+    snomed_licence: bool = False  # as in `Profile`
     confirm: bool = False  # look for each one there; "confirmed" only after it
     timeout_s: float = Field(default=30.0, gt=0)
 
@@ -245,14 +250,66 @@ class FhirDestination(Section):
 
     @property
     def profile(self) -> Profile:
-        """What goes there; not the site's to choose."""
-        return RISKS_ONLY
+        """What goes there."""
+        return _foreign_profile(self.resources, self)
 
 
-RISKS_ONLY = Profile.model_construct(kinds=("risk_assessment",))
+class Hl7Destination(Section):
+    """A receiver of HL7 v2 messages (ORU^R01), by MLLP or in a folder: a RIS or an interface engine."""
+
+    kind: Literal["hl7"]
+    host: Host | None = None  # of an MLLP listener
+    port: Port = 2575
+    tls: Tls | None = None
+    path: FilePath | None = None  # a folder that messages are written to, in place of a listener
+    readable_by: Literal["owner", "group", "everyone"] = "owner"  # of what is written there
+    sending_application: str = "CONDYLE"
+    sending_facility: Annotated[str, BeforeValidator(off_text)] = ""  # empty: node.institution
+    receiving_application: Annotated[str, BeforeValidator(off_text)] = ""
+    receiving_facility: Annotated[str, BeforeValidator(off_text)] = ""
+    assigning_authority: Annotated[str, BeforeValidator(off_text)] = ""  # of patient IDs; empty: the images' issuer
+    character_set: Literal["UTF-8", "ASCII", "8859/1", "8859/2", "8859/15"] = "UTF-8"
+    patient: Literal["full", "identifier"] = "full"
+    status: Literal["preliminary", "final"] = "preliminary"
+    not_run_reports: bool = False  # a pipeline due that did not run becomes a message
+    snomed_licence: bool = False  # as in `Profile`
+    timeout_s: float = Field(default=30.0, gt=0)  # for the acknowledgement
+    confirms: ClassVar[bool] = False  # what is acknowledged is kept
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.host is None) == (self.path is None):
+            raise ValueError("host: should be there, for a listener, or path, for a folder, and not both")
+        if self.path is not None and self.tls is not None:
+            raise ValueError("tls: is of no use with path; should be left out")
+        return self
+
+    @property
+    def profile(self) -> Profile:
+        """What goes there."""
+        return _foreign_profile(("oru",), self)
+
+    def message_header(self, institution: str) -> MessageHeader:
+        """Who sends to whom, for the encoder; `institution`, the node's, stands in for a facility that is not named."""
+        return MessageHeader(
+            sending_application=self.sending_application,
+            sending_facility=self.sending_facility or institution,
+            receiving_application=self.receiving_application,
+            receiving_facility=self.receiving_facility,
+            assigning_authority=self.assigning_authority,
+            character_set="UNICODE UTF-8" if self.character_set == "UTF-8" else self.character_set,
+            patient=self.patient,
+        )
+
+
+def _foreign_profile(kinds: tuple[Kind, ...], of: FhirDestination | Hl7Destination) -> Profile:
+    """The profile of a destination that gets no DICOM."""
+    return Profile.model_construct(kinds=kinds, not_run_reports=of.not_run_reports, snomed_licence=of.snomed_licence)
+
 
 Destination = Annotated[
-    DimseDestination | DicomWebDestination | FolderDestination | FhirDestination, Field(discriminator="kind")
+    DimseDestination | DicomWebDestination | FolderDestination | FhirDestination | Hl7Destination,
+    Field(discriminator="kind"),
 ]
 ARCHIVES = (DimseDestination, DicomWebDestination)  # kinds of destination that can be asked for what they keep
 

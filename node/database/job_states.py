@@ -155,6 +155,16 @@ def take_back_start(session: Session, job_id: str) -> None:
     session.flush()
 
 
+def revised(session: Session, job: JobRow) -> tuple[str, ...]:
+    """Ids of the jobs that a job revises: its predecessor first, then that one's."""
+    found: list[str] = []
+    earlier = job.predecessor
+    while earlier is not None and earlier not in found:
+        found.append(earlier)
+        earlier = session.scalar(select(JobRow.predecessor).where(JobRow.id == earlier))
+    return tuple(found)
+
+
 def note_version(session: Session, job_id: str, pipeline_version: str) -> None:
     """Write down the version of the pipeline that the job runs."""
     session.execute(update(JobRow).where(JobRow.id == job_id).values(pipeline_version=pipeline_version))

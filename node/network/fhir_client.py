@@ -255,6 +255,30 @@ class FhirClient:
         )  # ids as of FHIR R4 2.24.0.1
         return f"HTTP {answer.status}: {made.group() if made else 'created'}"
 
+    def transact(self, bundle: dict[str, Any], kind: str) -> str:
+        """Have the server do all that a transaction asks for, or nothing; what it answered, in a few words.
+
+        Parameters
+        ----------
+        bundle
+            Of type transaction (FHIR R4 3.1.0.11).
+        kind
+            The resource whose place is told.
+
+        Raises
+        ------
+        PeerRefused, PeerUnavailable
+        """
+        headers = {"Content-Type": "application/fhir+json", "Prefer": "return=minimal"}
+        answer = self._asked_with_token("POST", "", content=json.dumps(bundle), headers=headers)
+        try:
+            told = _object(answer.json())
+        except UnsuitableAnswer:  # it has said by its status that all is done
+            told = {}
+        places = [str(response.get("location", "")) for response in _responses(told)]
+        found = next(filter(None, (re.search(rf"{kind}/[A-Za-z0-9.-]{{1,64}}", place) for place in places)), None)
+        return f"HTTP {answer.status}: {found.group() if found else 'taken'}"
+
     def has(self, kind: str, identifier: str) -> bool:
         """Whether the server has a resource of that kind with that identifier, a system and a value with a bar between.
 
@@ -348,6 +372,11 @@ def _object(content: Any) -> dict[str, Any]:
 def _resources(bundle: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The resources of a bundle; what is none is left out."""
     return (entry["resource"] for entry in _dicts(bundle.get("entry")) if isinstance(entry.get("resource"), dict))
+
+
+def _responses(bundle: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a transaction's answer says of each entry."""
+    return (entry["response"] for entry in _dicts(bundle.get("entry")) if isinstance(entry.get("response"), dict))
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:

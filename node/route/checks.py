@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dicom_sr.words import did_you_mean
-from node.config import Configuration, FhirDestination, Route
+from node.config import Configuration, Destination, FhirDestination, Route
 from node.config.checks import CheckResult
 from node.config.mistakes import Location, mistakes
 from node.route import match
@@ -35,14 +35,16 @@ def routes(configuration: Configuration) -> Iterator[CheckResult]:
         if not route.when:
             yield CheckResult(f"routes.{name}.when", "doubtful", f"is empty: every {route.level} matches")
         yield from destinations(configuration, name, route)
-        servers = [
-            one for one in route.destination_names if isinstance(configuration.destinations[one], FhirDestination)
-        ]
+        servers = [one for one in route.destination_names if _wants_risks_alone(configuration.destinations[one])]
         if servers and not problems and not answers_from_record(pipeline_type(route.pipeline)):
             sentence = f"{route.pipeline} states no risk: nothing goes to {', '.join(servers)}"
             yield CheckResult(f"routes.{name}.destinations", "doubtful", sentence)
         if not route.destinations and not route.shadow:
             yield CheckResult(f"routes.{name}.destinations", "doubtful", "is empty: results are made and sent nowhere")
+
+
+def _wants_risks_alone(destination: Destination) -> bool:
+    return isinstance(destination, FhirDestination) and set(destination.resources) == {"risk_assessment"}
 
 
 def _where_results_go(route: Route) -> str:

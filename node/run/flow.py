@@ -559,6 +559,7 @@ class Flow:
                 revision=job.revision,
                 key=key,
                 key_file=self._key_file,
+                earlier_jobs=self._earlier_jobs(job),
                 series_first=result is not None and not job.shadow,
             )
             self._call(job, "encode", request, Encoded, partial(self._hand_over_series, job.id))
@@ -607,6 +608,11 @@ class Flow:
             return ()
         with Session(self._database) as session:
             return outbox.reports_sent(session, job.predecessor, self._data)
+
+    def _earlier_jobs(self, job: JobRow) -> tuple[str, ...]:
+        """The jobs that this one revises, the latest first."""
+        with Session(self._database) as session:
+            return job_states.revised(session, job)
 
     # ---- hand over
     def _encode_what_is_missing(self, job: JobRow, objects: str | None, not_run: str | None) -> str | None:

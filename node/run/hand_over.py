@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from dicom_sr.profile import EncodingProfile
-from node.config import Configuration, Destination
+from node.config import Configuration, Destination, FhirDestination, Hl7Destination
 from node.database import job_states, outbox
 from node.database.jobs import JobState
 from node.database.tables import JobRow
@@ -19,6 +19,8 @@ from node.errors import JobFailed
 from node.run.choice import Choice, choose
 from node.run.job_folder import JobFolder
 from node.run.notes import ObjectsNote
+
+_PLAIN = EncodingProfile()
 
 
 def destination_of(configuration: Configuration, name: str) -> Destination:
@@ -48,6 +50,10 @@ def encoding(configuration: Configuration, destination: Destination) -> tuple[st
         uid_root=node.uid_root,
         institution=node.institution,
         identifier_system=destination.identifier_system if destination.kind == "fhir" else "",
+        report_status=destination.status
+        if isinstance(destination, FhirDestination | Hl7Destination)
+        else "preliminary",
+        message=destination.message_header(node.institution) if isinstance(destination, Hl7Destination) else None,
     )
     return profile_digest(wanted), wanted
 
@@ -60,10 +66,9 @@ def profile_digest(profile: EncodingProfile) -> str:
     fields = asdict(profile)
     for of_the_installation in ("device_serial_number", "device_uid"):
         del fields[of_the_installation]  # what was encoded before it was given another one is handed over as it is
-    if not profile.identifier_system:
-        del fields["identifier_system"]
-    if profile.segmented_regions == EncodingProfile().segmented_regions:
-        del fields["segmented_regions"]
+    for name in ("identifier_system", "segmented_regions", "report_status", "message"):
+        if fields[name] == getattr(_PLAIN, name):
+            del fields[name]
     return digest(fields)[:12]
 
 

@@ -72,6 +72,7 @@ class Encode:
     revision: str  # `Job.revision`
     key: str  # digest of all that the objects follow from; they are known by it
     key_file: Path | None = None  # seals what names the patient
+    earlier_jobs: tuple[str, ...] = ()  # that this one revises, the latest first
     series_first: bool = False  # answer with `SeriesEncoded`, too, where there are derived series
     do: Literal["encode"] = "encode"
 

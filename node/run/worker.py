@@ -26,7 +26,7 @@ from pathlib import Path
 import node.log
 from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import Model, NotRun, Result
-from dicom_sr.profile import EncodedObject
+from dicom_sr.profile import FOREIGN_KINDS, EncodedObject
 from node.box import settle_in
 from node.data_folder import keep_private
 from node.files import FULL, is_full, write_whole
@@ -122,7 +122,9 @@ def encode(asked: Encode, warm: Warm, tell: Tell) -> Encoded:
     encodings: dict[str, Encoding] = {}
     for name, profile in asked.profiles.items():
         being_made = written.begin(name)
-        encodings[name] = Encoding(what, profile, moment, being_made, asked.predecessors, folder.path.name)
+        encodings[name] = Encoding(
+            what, profile, moment, being_made, asked.predecessors, folder.path.name, asked.earlier_jobs
+        )
         written.add(name, encodings[name].derived_series())
     if written.objects and asked.series_first:
         folder.write_note(SeriesNote(asked.key, tuple(written.objects.values()), written.twins))
@@ -191,8 +193,8 @@ def _revised(model: Model, revision: str) -> Model:
 
 
 def _sealed(item: EncodedObject, key_file: Path | None) -> EncodedObject:
-    """The object as it is to lie in the job's folder: a FHIR resource is sealed as the patient's record is."""
-    if item.kind != "risk_assessment":
+    """The object as it is to lie in the job's folder: what is no DICOM is sealed as the patient's record is."""
+    if item.kind not in FOREIGN_KINDS:
         return item
     content = seal(item.path.read_bytes(), key_file)
     write_whole(item.path, content, sync="never")

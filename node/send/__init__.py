@@ -1,4 +1,4 @@
 """DICOM objects to destinations, with proof.
 
-Tests: `delivery` holds the types that the three kinds of delivery share.
+Tests: `delivery` holds the types that the kinds of delivery share.
 """

@@ -1,4 +1,4 @@
-"""Risks to a FHIR R4 server: each is created once, and looked for there to see whether the server keeps it."""
+"""FHIR R4 resources to a server: each is there once, and looked for to see whether the server keeps it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dicom_sr.profile import ObjectFile
+from dicom_sr.write.fhir import JOB_SYSTEM
 from node.config import FhirDestination
 from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
 from node.network.fhir_client import FhirClient
@@ -19,7 +20,8 @@ class FhirDelivery:
     """Creates resources, each on condition that the server has none with its identifier (FHIR R4 3.1.0.8.1).
 
     So a resource that was sent and not answered, or sent by a node that was killed, is not there twice when it is sent
-    again. `key_file` opens those that are sealed.
+    again. A report goes as a transaction (FHIR R4 3.1.0.11), all of it or nothing, unless the server has it already, or
+    a later one in its place. `key_file` opens those that are sealed.
     """
 
     def __init__(self, name: str, destination: FhirDestination, key_file: Path | None = None) -> None:
@@ -51,7 +53,7 @@ class FhirDelivery:
         for item in items:
             resource = self._resource(item)
             try:
-                if resource is not None and self._client.has(str(resource["resourceType"]), _identifier(resource)):
+                if resource is not None and self._has(resource):
                     found.add(item.sop_instance_uid)
             except PeerRefused:
                 return None
@@ -89,11 +91,26 @@ class FhirDelivery:
         if resource is None:
             return Answer(Outcome.REFUSED, "not a FHIR resource")
         try:
+            if resource["resourceType"] == "Bundle":
+                return self._transact(resource)
             return Answer(
                 Outcome.DELIVERED, self._client.create(resource, unless=f"identifier={_identifier(resource)}")
             )
         except PeerRefused as error:
             return Answer(Outcome.REFUSED, str(error))
+
+    def _transact(self, bundle: dict[str, Any]) -> Answer:
+        try:
+            there = self._has(bundle)
+        except PeerRefused:  # it may not be searched: to give it the same again makes no second report either
+            there = False
+        if there:
+            return Answer(Outcome.DELIVERED, "there already")
+        return Answer(Outcome.DELIVERED, self._client.transact(bundle, "DiagnosticReport"))
+
+    def _has(self, resource: dict[str, Any]) -> bool:
+        main = _main(resource)
+        return self._client.has(str(main["resourceType"]), _identifier(main))
 
     def _resource(self, item: ObjectFile) -> dict[str, Any] | None:
         if item.sop_class_uid:  # a DICOM object, by `condyle send`
@@ -107,7 +124,16 @@ class FhirDelivery:
         return resource
 
 
+def _main(resource: dict[str, Any]) -> dict[str, Any]:
+    """The resource that stands for all that are sent: of a transaction the last, its report."""
+    if resource["resourceType"] != "Bundle":
+        return resource
+    report: dict[str, Any] = resource["entry"][-1]["resource"]
+    return report
+
+
 def _identifier(resource: dict[str, Any]) -> str:
-    """The resource's first identifier, as a search wants it."""
-    identifier = resource["identifier"][0]
+    """The resource's identifier, as a search wants it; by the job, where others take its place under the first."""
+    of_job = [one for one in resource["identifier"] if one["system"] == JOB_SYSTEM and one.get("use") != "old"]
+    identifier = (of_job or resource["identifier"])[0]
     return f"{identifier['system']}|{identifier['value']}"

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from node.config import Destination, DicomWebDestination, DimseDestination, FhirDestination
+from node.config import Destination, DicomWebDestination, DimseDestination, FhirDestination, Hl7Destination
 from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.outbox import OutboxLine
@@ -35,6 +35,7 @@ from node.send.dicomweb_delivery import DicomWebDelivery
 from node.send.dimse_delivery import DimseDelivery
 from node.send.fhir_delivery import FhirDelivery
 from node.send.folder_delivery import FolderDelivery
+from node.send.hl7_delivery import Hl7Delivery
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ def open_delivery(
         return DicomWebDelivery(name, destination)
     if isinstance(destination, FhirDestination):
         return FhirDelivery(name, destination, key_file)
+    if isinstance(destination, Hl7Destination):
+        return Hl7Delivery(name, destination, key_file)
     return FolderDelivery(name, destination)
 
 

@@ -25,6 +25,7 @@ from node.config import (
     DimseDestination,
     FhirDestination,
     FolderDestination,
+    Hl7Destination,
 )
 from node.config.checks import the_box
 from node.data_folder import resolved
@@ -316,6 +317,10 @@ def where(destination: Destination) -> str:
             return f"DICOMweb at {destination.url.split('@')[-1]}"
         case FhirDestination():
             return f"FHIR server at {destination.url.split('@')[-1]}"
+        case Hl7Destination(host=None):
+            return f"HL7 messages in folder {destination.path}"
+        case Hl7Destination():
+            return f"HL7 receiver at {destination.host}:{destination.port}"
         case FolderDestination():
             return f"folder {destination.path}"
 

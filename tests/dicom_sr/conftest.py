@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from dicom_sr.findings import NotRun, Result
 from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
+from pipelines.examples import REPORTING, makers
 
 CREATED = datetime(2026, 11, 22, 14, 5, 6, tzinfo=UTC)
 Encode = Callable[..., dict[str, list[Dataset]]]
@@ -34,3 +35,16 @@ def encoded(tmp_path: Path) -> Encode:
         return found
 
     return run
+
+
+@pytest.fixture(scope="session")
+def reporting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
+    """What goes to reporting of every example: files by the example's name and their kind."""
+    folder = tmp_path_factory.mktemp("reporting")
+    written: dict[str, dict[str, Path]] = {}
+    for name, make in makers().items():
+        result = make(folder / name / "source").result
+        written[name] = {
+            one.kind: one.path for one in encode(result, REPORTING, CREATED, folder / name / "made", job=f"job-{name}")
+        }
+    return written

@@ -4,20 +4,19 @@ import itertools
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from pydicom.sr.coding import Code
 
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import ImageReference, LeftAside
-from dicom_sr.profile import EncodingProfile, Kind
+from dicom_sr.profile import DICOM_KINDS, EncodingProfile
 from dicom_sr.provenance import Provenance
 from dicom_sr.write.encode import encode
 from tests.factories import MODEL, knee_result, knee_study
 
 CREATED = datetime(2026, 11, 22, 14, 5, 6, tzinfo=UTC)
-KINDS = [kind for kind in get_args(Kind) if kind != "risk_assessment"]  # that one is FHIR and in no series
+KINDS = DICOM_KINDS  # the others are in no series
 
 
 def provenance(folder: Path, **changes: object) -> Provenance:

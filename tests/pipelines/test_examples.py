@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import pydicom
 import pytest
 
-from dicom_sr.profile import EncodedObject, Kind
+from dicom_sr.profile import DICOM_KINDS, EncodedObject
 from pipelines import examples, registry
 from pipelines.example import SIMULATED, Example
 from tests.dicom_sr.example_digests import written_in
@@ -27,7 +26,7 @@ def test_there_is_a_full_set_for_every_pipeline(written: dict[str, tuple[Encoded
     assert {"segmentation_binary", "key_objects"} < kinds["hand_foot_scoring"] & kinds["joint_classification"]
     assert kinds["knee_oa_risk"] == always | {"document"}
     assert kinds["not_run"] == always
-    assert set().union(*kinds.values()) == set(get_args(Kind)) - {"risk_assessment"}  # that one is FHIR
+    assert set().union(*kinds.values()) == set(DICOM_KINDS)
 
 
 def test_the_scores_are_of_all_56_sites(written: dict[str, tuple[EncodedObject, ...]]) -> None:

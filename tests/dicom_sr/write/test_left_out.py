@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pydicom
@@ -11,7 +12,7 @@ from pydicom.sr.coding import Code
 
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Heatmap, ImageReference, Result
-from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, Kind
+from dicom_sr.profile import DEFAULT_KINDS, Kind
 from dicom_sr.write.encode import EncodingProfile, encode, encode_what_can_be
 from dicom_sr.write.left_out import OPTIONAL, Attempts
 from tests.dicom_sr.conftest import CREATED
@@ -57,7 +58,7 @@ def test_who_asks_for_all_objects_is_told_that_one_cannot_be_made(tmp_path: Path
 
 
 def test_a_report_is_never_optional() -> None:
-    assert set(OPTIONAL) < set(DICOM_KINDS)
+    assert set(OPTIONAL) < set(get_args(Kind))
     assert not set(OPTIONAL) & {"report", "secondary_capture", "derived_series", "document", "risk_assessment"}
     assert set(OPTIONAL) & set(DEFAULT_KINDS)
 
