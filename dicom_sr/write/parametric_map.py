@@ -18,6 +18,7 @@ from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.derived_series import derived_references
+from dicom_sr.write.equipment import algorithm_parameters, algorithms
 from dicom_sr.write.explicit_vr import encoded_item
 from dicom_sr.write.finish import finish, laterality, write
 from dicom_sr.write.left_out import Attempts
@@ -93,8 +94,28 @@ def _of_one_pixel(
         content_description="Standard deviation of a voxel",
         content_creator_name=f"{MANUFACTURER}^",
     )
-    ds.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [_anatomy(provenance)]
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    shared.FrameAnatomySequence = [_anatomy(provenance)]
+    # the standard has no algorithm identification for a map: it is part of what the quantity is
+    for mapping in shared.RealWorldValueMappingSequence:
+        mapping.QuantityDefinitionSequence.extend(_algorithm(provenance))
     return ds
+
+
+def _algorithm(provenance: Provenance) -> list[Dataset]:
+    """Name, version and parameters of the algorithm as content items (PS3.3 C.7.6.16.2.11)."""
+    algorithm = algorithms(provenance)[0]
+    said = [
+        (standard.DCM.AlgorithmName, algorithm.name),
+        (standard.DCM.AlgorithmVersion, algorithm.version),
+        *((standard.DCM.AlgorithmParameters, text) for text in algorithm_parameters(provenance)),
+    ]
+    items = []
+    for name, text in said:
+        item = Dataset()
+        item.ValueType, item.ConceptNameCodeSequence, item.TextValue = "TEXT", [coded(name)], text
+        items.append(item)
+    return items
 
 
 def _anatomy(provenance: Provenance) -> Dataset:

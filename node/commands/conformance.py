@@ -184,9 +184,15 @@ def _created(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
             "stand the first is kept, a date, time, number or key that is none is left empty or out. A PatientID or "
             "IssuerOfPatientID that has to be changed ends in `_` and eight hexadecimal digits made from the whole, so "
             "that it is nobody else's; report and capture say that the patient's name or ID was changed, and the log "
-            "names the attributes. Every object names this "
-            "software in its Contributing Equipment Sequence; such objects are never "
-            "processed when they come back. The profile of a destination decides which kinds of object it gets.",
+            "names the attributes. The Contributing Equipment Sequence of every object has an item for the scanner, "
+            "for each algorithm and for the node, with their Device UIDs; objects that name this software are never "
+            "processed when they come back. Device Serial Number and Device UID are those of the installation. "
+            "Where all images of a result name the same requested procedure, its objects do so too, in Request "
+            "Attributes Sequence or Referenced Request Sequence. "
+            "The profile of a destination decides which kinds of object it gets. A report refers to every object of "
+            "its result that the destination gets, and a group of a segmented finding to its segment (TID 1410 or "
+            "1411), or to an outline with `segmented_regions: outline`. What is kept of IHE AI Results stands in the "
+            "[IHE integration statement](ihe-integration-statement.md).",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
         ]
     )

@@ -51,6 +51,7 @@ class MonaiBundle:
             self._trained_on(),
             self.settings.digest(),
             self.settings.series_base,
+            manufacturer=self._folder.said("authors")[:64] or "unknown",  # of the bundle: its makers are not ours
         )
 
     def _trained_on(self) -> str:

@@ -94,6 +94,6 @@ def test_by_tls_each_side_sees_the_others_certificate(certificates: Path) -> Non
         with client(port) as to, pytest.raises(PeerUnavailable):
             to.ask(MESSAGE)
         stranger = tls.model_copy(update={"trusted": certificates / "other.pem"})
-        with client(port, tls=stranger) as to, pytest.raises(PeerUnavailable, match="(?i)certificate"):
+        with client(port, tls=stranger) as to, pytest.raises(PeerUnavailable, match=r"(?i)certificate"):
             to.connect()
     assert peer.received == [MESSAGE]
