@@ -17,7 +17,7 @@ _REQUIRED = ("AccessionNumber", *_ORDER, "RequestedProcedureID", "RequestedProce
 def request_attributes(provenance: Provenance) -> list[Dataset]:
     """The items of RequestAttributesSequence for images, segmentations, maps and states (PS3.3 C.7.3.1)."""
     return [
-        chosen(item, ("AccessionNumber", "IssuerOfAccessionNumberSequence", "StudyInstanceUID", *_PROCEDURE))
+        chosen(item, ("AccessionNumber", "IssuerOfAccessionNumberSequence", *_PROCEDURE))
         for item in _requests(provenance)
     ]
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pydicom
 import pytest
 
-from dicom_sr.profile import EncodingProfile
+from dicom_sr.profile import DEFAULT_KINDS, EncodingProfile, Kind
 from node.run.job_folder import JobFolder
 from node.run.messages import Check, Checked, Encode, Encoded, Failed, Infer, Inferred, Unsuitable
 from node.run.notes import ObjectsNote, StudyNote
@@ -119,6 +119,31 @@ def test_each_profile_lists_its_objects_and_shares_the_files_that_are_the_same(b
         name: [item.sop_class_uid for item in note.of_profile(name) if item.kind == "report"] for name in ("new", "old")
     }
     assert reports == {"new": ["1.2.840.10008.5.1.4.1.1.88.34"], "old": ["1.2.840.10008.5.1.4.1.1.88.33"]}
+
+
+def test_the_report_of_each_destination_refers_to_what_that_destination_gets(bed: Bed) -> None:
+    kinds: dict[str, tuple[Kind, ...]] = {
+        "all": DEFAULT_KINDS,
+        "without states": tuple(kind for kind in DEFAULT_KINDS if kind != "presentation_state"),
+        "only the report": ("report",),
+    }
+    profiles = {name: EncodingProfile(kinds=of) for name, of in kinds.items()}
+    sha256 = inferred(bed).sha256
+    request = Encode(bed.folder.path, "trial", bed.settings(), sha256, None, (), profiles, CREATED, "", "key")
+    assert isinstance(answer(request, bed.warm), Encoded)
+    note = bed.folder.finished_objects("key")
+    assert note is not None
+    sources = {path.stem for path in bed.paths}
+    for name in profiles:
+        (report,) = (item for item in note.of_profile(name) if item.kind == "report")
+        others = {item.sop_instance_uid for item in note.of_profile(name) if item.kind != "report"}
+        (study,) = pydicom.dcmread(report.path).CurrentRequestedProcedureEvidenceSequence
+        evidence = {
+            item.ReferencedSOPInstanceUID
+            for series in study.ReferencedSeriesSequence
+            for item in series.ReferencedSOPSequence
+        }
+        assert evidence == sources | others, name
 
 
 def test_the_same_request_makes_the_same_bytes_and_replaced_images_make_others(bed: Bed) -> None:
