@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from dicom_sr.findings import ImageReference
@@ -36,9 +37,17 @@ class SegmentPlaces:
         """Keep a place of the segment that `tracking_id` names."""
         self._found.setdefault(tracking_id, []).append(place)
 
-    def of(self, tracking_id: str) -> SegmentPlace | None:
-        """The place to refer to; None where there is none, or where the identifier names several segments."""
-        places = self._found.get(tracking_id, [])
+    def of(self, tracking_id: str, written: Collection[str]) -> SegmentPlace | None:
+        """The place to refer to; None where there is none, or where the identifier names several segments.
+
+        Parameters
+        ----------
+        tracking_id
+            Of the finding.
+        written
+            SOPInstanceUIDs of the objects that a report may refer to: a segmentation may have been left out.
+        """
+        places = [place for place in self._found.get(tracking_id, []) if place.sop_instance_uid in written]
         for kind in _PREFERRED:
             of_kind = [place for place in places if place.kind == kind]
             if of_kind:

@@ -102,7 +102,7 @@ class MeasurementTree:
         self._derived = [derived_references(provenance, index) for index in range(len(provenance.derived))]
         evidence = [*self._sources.values(), *chain.from_iterable(self._derived)]
         self._by_uid = {str(ds.SOPInstanceUID): ds for ds in evidence}
-        self._segments = self._places()  # by the tracking identifier of their finding
+        self._segments = self._places({one.sop_instance_uid for one in others})
         # a structure of a volume that happens to lie on one slice is reported as its neighbours are
         self._volumetric = any(place.source is None for place in self._segments.values())
         report = hd.sr.MeasurementReport(
@@ -235,13 +235,13 @@ class MeasurementTree:
             **common,
         )
 
-    def _places(self) -> dict[str, SegmentPlace]:
-        """Where the segments of the findings lie, if the destination gets them and wants them referred to."""
+    def _places(self, written: set[str]) -> dict[str, SegmentPlace]:
+        """Where the segments of the findings lie, by tracking identifier, if the destination wants them referred to."""
         if self._provenance.profile.segmented_regions == "outline":
             return {}
         named = {segment.label for segment in getattr(self._result, "segments", ())}  # a heatmap is no region
         about = named & {finding.tracking_id for finding in getattr(self._result, "findings", ())}
-        found = {name: self._provenance.segments.of(name) for name in sorted(about)}
+        found = {name: self._provenance.segments.of(name, written) for name in sorted(about)}
         return {name: place for name, place in found.items() if place is not None}
 
     def _numbers(self, measurement: Measurement) -> list[hd.sr.Measurement]:

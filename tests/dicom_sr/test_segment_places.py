@@ -172,8 +172,12 @@ def test_of_several_forms_the_binary_one_is_named_and_of_several_segments_none()
     places.add("Femur", place("segmentation_binary", "2"))
     places.add("Cyst", place("segmentation_binary", "3"))
     places.add("Cyst", place("segmentation_binary", "4"))
-    found = places.of("Femur")
+    written = {"1", "2", "3", "4"}
+    found = places.of("Femur", written)
     assert found is not None
     assert found.sop_instance_uid == "2"
-    assert places.of("Cyst") is None
-    assert places.of("Tibia") is None
+    assert places.of("Cyst", written) is None
+    assert places.of("Tibia", written) is None
+    left = places.of("Femur", written - {"2"})  # the binary one could not be written
+    assert left is not None
+    assert left.sop_instance_uid == "1"
