@@ -103,7 +103,7 @@ class Message:
         """PN as XPN: the alphabetic group, else the first that there is."""
         groups = str(self._patient.get("PatientName") or "").split("=")
         family, given, middle, prefix, suffix = [*next(filter(None, groups), "").split("^"), "", "", "", "", ""][:5]
-        return (family, given, middle, suffix, prefix, "", "L")
+        return (family, given, middle, suffix, prefix, "", "L" if family or given else "U")
 
     def _order_segments(self) -> Iterator[str]:
         filler = (self._order, MANUFACTURER.upper())

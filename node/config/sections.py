@@ -278,8 +278,10 @@ class Hl7Destination(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.host is None) == (self.path is None):
-            raise ValueError("host: should be there, for a listener, or path, for a folder, and not both")
+        if self.host is None and self.path is None:
+            raise ValueError("should have host, for a listener, or path, for a folder")
+        if self.host is not None and self.path is not None:
+            raise ValueError("path: host is given too; should be one of the two")
         if self.path is not None and self.tls is not None:
             raise ValueError("tls: is of no use with path; should be left out")
         return self

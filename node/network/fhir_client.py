@@ -291,6 +291,27 @@ class FhirClient:
         )
         return any(resource.get("resourceType") == kind for resource in _resources(answer))
 
+    def search(self, kind: str, query: dict[str, str]) -> list[dict[str, Any]]:
+        """The resources of that kind that a search finds, of all pages.
+
+        Raises
+        ------
+        PeerRefused, PeerUnavailable
+        """
+        found: list[dict[str, Any]] = []
+        path, more, budget = kind, {"params": {**query, "_count": str(PAGE)}}, _Budget()
+        while path:
+            answer = self._asked_with_token("GET", path, **more)
+            budget.take(answer.body)
+            page = _json(answer)
+            found += [resource for resource in _resources(page) if resource.get("resourceType") == kind]
+            links = (link for link in _dicts(page.get("link")) if link.get("relation") == "next")
+            try:
+                path, more = self._on_this_server(next((str(link.get("url", "")) for link in links), "")), {}
+            except UnsuitableAnswer as error:
+                raise PeerRefused(f"the FHIR server's answer {error}") from None
+        return found
+
     def fhir_version(self) -> str:
         """The version that the server's capability statement names, such as 4.0.1.
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dicom_sr.profile import ObjectFile
-from dicom_sr.write.fhir import JOB_SYSTEM
 from node.config import FhirDestination
 from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
 from node.network.fhir_client import FhirClient
 from node.send.delivery import Answer, F, Outcome
+from node.send.fhir_reports import identifier, main_resource, with_what_it_leaves_behind, withdrawal
 from node.study.sealing import unseal
 
 
@@ -59,6 +60,28 @@ class FhirDelivery:
                 return None
         return found
 
+    def withdraw(self, item: ObjectFile) -> Answer:
+        """Mark what was sent as entered in error, a report with its Observations; the server's answer.
+
+        Nothing is marked where a later report has taken its place. To do it again does no harm.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+        resource = self._resource(item)
+        if resource is None:
+            return Answer(Outcome.REFUSED, "not a FHIR resource")
+        try:
+            transaction = withdrawal(self._client, resource)
+            if transaction is None:
+                return Answer(Outcome.DELIVERED, "not there, or replaced by a later one")
+            return Answer(
+                Outcome.DELIVERED, self._client.transact(transaction, main_resource(resource)["resourceType"])
+            )
+        except PeerRefused as error:
+            return Answer(Outcome.REFUSED, str(error))
+
     def ping(self) -> str:
         """Ask the server what it is; what it answered.
 
@@ -93,9 +116,7 @@ class FhirDelivery:
         try:
             if resource["resourceType"] == "Bundle":
                 return self._transact(resource)
-            return Answer(
-                Outcome.DELIVERED, self._client.create(resource, unless=f"identifier={_identifier(resource)}")
-            )
+            return Answer(Outcome.DELIVERED, self._client.create(resource, unless=f"identifier={identifier(resource)}"))
         except PeerRefused as error:
             return Answer(Outcome.REFUSED, str(error))
 
@@ -106,11 +127,13 @@ class FhirDelivery:
             there = False
         if there:
             return Answer(Outcome.DELIVERED, "there already")
+        with suppress(PeerRefused):  # where Observations may not be searched for, those of the report before it stay
+            bundle = with_what_it_leaves_behind(self._client, bundle)
         return Answer(Outcome.DELIVERED, self._client.transact(bundle, "DiagnosticReport"))
 
     def _has(self, resource: dict[str, Any]) -> bool:
-        main = _main(resource)
-        return self._client.has(str(main["resourceType"]), _identifier(main))
+        main = main_resource(resource)
+        return self._client.has(str(main["resourceType"]), identifier(main))
 
     def _resource(self, item: ObjectFile) -> dict[str, Any] | None:
         if item.sop_class_uid:  # a DICOM object, by `condyle send`
@@ -122,18 +145,3 @@ class FhirDelivery:
         except OSError as error:
             raise PeerUnavailable(f"{self._name}: {error.strerror}") from error
         return resource
-
-
-def _main(resource: dict[str, Any]) -> dict[str, Any]:
-    """The resource that stands for all that are sent: of a transaction the last, its report."""
-    if resource["resourceType"] != "Bundle":
-        return resource
-    report: dict[str, Any] = resource["entry"][-1]["resource"]
-    return report
-
-
-def _identifier(resource: dict[str, Any]) -> str:
-    """The resource's identifier, as a search wants it; by the job, where others take its place under the first."""
-    of_job = [one for one in resource["identifier"] if one["system"] == JOB_SYSTEM and one.get("use") != "old"]
-    identifier = (of_job or resource["identifier"])[0]
-    return f"{identifier['system']}|{identifier['value']}"

@@ -30,6 +30,7 @@ from node.demo.orthanc_process import free_port
 from tests.command_line import Condyle
 from tests.factories import as_written, knee_study
 from tests.fhir_peer import FhirPeer, serving
+from tests.mllp_peer import MllpPeer
 from tests.orthanc import Archive
 from tests.running import RunningNode
 from tests.waiting import until
@@ -209,6 +210,20 @@ def test_check_online_asks_fhir_servers_what_they_are(tmp_path: Path, condyle: C
     assert re.search(r"good +destinations.there .*answers: FHIR 4.0.1", ended.stdout), ended.stdout
     assert re.search(r"good +records.fhir .*answers: FHIR 4.0.1", ended.stdout)
     assert re.search(r"bad +\S+config.yaml:\d+: destinations.gone: .*cannot be reached", ended.stdout)
+
+
+def test_check_online_calls_hl7_receivers_and_sends_nothing(tmp_path: Path, condyle: Condyle) -> None:
+    peer = MllpPeer()
+    with peer.listen() as port:
+        receivers = {"ris": {"kind": "hl7", "host": "127.0.0.1", "port": port}, "files": {"kind": "hl7", "path": "out"}}
+        path = configured(tmp_path, destinations=receivers)
+        ended = condyle("check", path, "--online")
+    assert ended.returncode == 0
+    assert re.search(rf"good +destinations.ris +127.0.0.1:{port} takes connections", ended.stdout), ended.stdout
+    assert (peer.connections, peer.received) == (1, [])
+    ended = condyle("check", path, "--online")
+    assert ended.returncode == 1
+    assert re.search(rf"bad +\S+config.yaml:\d+: destinations.ris: 127.0.0.1:{port}: .*refused", ended.stdout)
 
 
 @pytest.mark.orthanc

@@ -112,6 +112,21 @@ def test_folders_of_the_node_watched_folders_and_deliveries_are_apart(
         assert result.state == ("doubtful" if "node.data" in words and result.key == OUT else "bad")
 
 
+def test_a_folder_for_messages_is_apart_from_watched_ones_and_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    messages = {"kind": "hl7", "path": str(tmp_path / "in" / "messages")}
+    found = configuration(
+        node={"data": str(tmp_path / "data")},
+        receive={"watched_folders": [{"path": str(tmp_path / "in")}]},
+        destinations={"messages": messages, "ris": {"kind": "hl7", "host": "h"}},
+    )
+    assert [(result.key, result.state) for result in overlaps(found)] == [("destinations.messages.path", "bad")]
+    apart = found.destinations["messages"].model_copy(update={"path": tmp_path / "messages"})
+    found = found.model_copy(update={"destinations": {"messages": apart}})
+    (result,) = [one for one in folders(found) if one.key == "destinations.messages.path"]
+    assert (result.state, result.sentence) == ("good", f"{tmp_path / 'messages'} can be made")
+
+
 def test_two_destinations_may_share_a_folder(tmp_path: Path) -> None:
     out = {"kind": "folder", "path": str(tmp_path / "out")}
     assert list(overlaps(configuration(node={"data": str(tmp_path / "data")}, destinations={"a": out, "b": out}))) == []

@@ -44,6 +44,19 @@ def written(folder: Path, text: str) -> Path:
             r"destinations.pacs.kind: 'ftp': should be dimse \(a peer .*\), dicomweb .*, folder ",
         ),
         ("destinations:\n  pacs: {kind: folder}", r"destinations.pacs.path: is missing"),
+        ("destinations:\n  ris: {kind: hl7}", r"config.yaml:2: destinations.ris: .*should have host, for a l"),
+        (
+            "destinations:\n  ris: {kind: hl7, host: h, path: p}",
+            r"destinations.ris.path: .*host is given too; should",
+        ),
+        (
+            "destinations:\n  ris: {kind: hl7, host: h, character_set: EBCDIC}",
+            r"destinations.ris.character_set: 'EBCDIC': should be one of UTF-8, ASCII, ",
+        ),
+        (
+            "destinations:\n  a: {kind: folder, path: p, profile: {kinds: [oru]}}",
+            r"destinations.a.profile.kinds.0: 'oru': goes to destinations of kind hl7 only",
+        ),
         (
             "routes:\n  a: {when: {}, pipeline: p, destinations: [pacs]}",
             r"config.yaml:2: routes.a.destinations.0: 'pacs': no destination is called so; there are: none",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def test_a_job_changes_its_state_as_the_table_says(database: Database, before: J
         else:
             with pytest.raises(ForbiddenTransition, match=f"is {before} and cannot become {after}"):
                 job_states.move(session, JOB.id, after)
+
+
+def test_a_job_revises_its_predecessor_and_all_before_it(database: Database) -> None:
+    first, second, third = (letter * 32 for letter in "abc")
+    with Session(database) as session, session.begin():
+        for job_id, predecessor in ((first, None), (second, first), (third, second)):
+            job_states.record(session, replace(JOB, id=job_id, predecessor=predecessor), NOON)
+    with Session(database) as session:
+        found = {job_id: job_states.revised(session, session.get_one(JobRow, job_id)) for job_id in (first, third)}
+    assert found == {first: (), third: (second, first)}
 
 
 def test_a_change_of_state_leaves_an_event_and_no_change_leaves_none(database: Database) -> None:

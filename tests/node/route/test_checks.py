@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from node.config import Configuration
@@ -60,9 +62,14 @@ def test_a_route_for_everything_that_sends_nowhere_is_doubtful_twice() -> None:
 @pytest.mark.parametrize(("pipeline", "level", "doubtful"), [(SERIES, "series", True), (RISK, "study", False)])
 def test_a_fhir_server_on_a_route_that_states_no_risk_is_doubtful(pipeline: str, level: str, doubtful: bool) -> None:
     route = {"when": {"Modality": "MR"}, "pipeline": pipeline, "level": level, "destinations": ["emr"]}
-    sections = {"routes": {"one": route}, "destinations": {"emr": {"kind": "fhir", "url": "http://127.0.0.1:1"}}}
+    sections: dict[str, Any] = {
+        "routes": {"one": route},
+        "destinations": {"emr": {"kind": "fhir", "url": "http://127.0.0.1:1"}},
+    }
     found = [r.sentence for r in routes(Configuration.model_validate(sections)) if r.state == "doubtful"]
     assert found == ([f"{pipeline} states no risk: nothing goes to emr"] if doubtful else [])
+    sections["destinations"]["emr"]["resources"] = ["diagnostic_report"]  # which every pipeline makes
+    assert [r.sentence for r in routes(Configuration.model_validate(sections)) if r.state == "doubtful"] == []
 
 
 def test_a_bundle_of_another_digest_than_the_settings_name_is_refused() -> None:

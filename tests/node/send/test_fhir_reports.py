@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,11 +26,13 @@ from tests.node.send.outgoing import START, HandClock, Outgoing, destinations, o
 from tests.node.send.test_fhir_delivery import PATIENT, drain, job_state, lane
 
 PROFILE = EncodingProfile(kinds=("diagnostic_report",), identifier_system="urn:h", report_status="final")
+FIRST_JOBS = itertools.count(step=100)  # the tests share a server, and have jobs of their own
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Iterator[Outgoing]:
     with outgoing(tmp_path / "out") as made:
+        made.made = next(FIRST_JOBS)
         yield made
 
 
@@ -130,6 +134,58 @@ def test_a_revised_report_takes_the_place_of_the_first_whenever_that_arrives(
     assert again == there
 
 
+def test_a_revised_report_takes_back_observations_that_only_the_first_had(
+    out: Outgoing, clock: HandClock, server: str, evidence: Any
+) -> None:
+    first = report(out, evidence)
+    drain(lane(out, clock, server.removesuffix("/r4")))
+    report(out, evidence, (first,), not_evaluable=())
+    drain(lane(out, clock, server.removesuffix("/r4")))
+    observations = found(server, "Observation", _tag=f"urn:condyle:report|{first}")
+    states = Counter(one["status"] for one in observations)
+    assert states == {"corrected": 3, "entered-in-error": 1}
+    (taken_back,) = [one for one in observations if one["status"] == "entered-in-error"]
+    assert taken_back["code"]["text"] == "Right knee"
+
+
+def test_a_report_can_be_taken_back_with_all_its_observations_and_once_is_enough(
+    out: Outgoing, clock: HandClock, server: str, evidence: Any
+) -> None:
+    first = report(out, evidence)
+    drain(lane(out, clock, server.removesuffix("/r4")))
+    way, item = delivery(server), file_of(out, first)
+    assert way.withdraw(item).text.startswith("HTTP 200: DiagnosticReport/")
+    (there,) = found(server, "DiagnosticReport", identifier=f"urn:condyle:job|{first}")
+    observations = found(server, "Observation", _tag=f"urn:condyle:report|{first}")
+    assert {there["status"], *(one["status"] for one in observations)} == {"entered-in-error"}
+    assert way.withdraw(item).text == "not there, or replaced by a later one"
+    way.close()
+
+
+def test_a_report_that_was_replaced_is_not_taken_back(
+    out: Outgoing, clock: HandClock, server: str, evidence: Any
+) -> None:
+    first = report(out, evidence)
+    drain(lane(out, clock, server.removesuffix("/r4")))
+    second = report(out, evidence, (first,))
+    drain(lane(out, clock, server.removesuffix("/r4")))
+    way = delivery(server)
+    assert way.withdraw(file_of(out, first)).text == "not there, or replaced by a later one"
+    way.close()
+    (there,) = found(server, "DiagnosticReport", identifier=f"urn:condyle:job|{second}")
+    assert there["status"] == "corrected"
+
+
+def delivery(base: str, key_file: Path | None = None) -> FhirDelivery:
+    destination = destinations(emr={"kind": "fhir", "url": base}).destinations["emr"]
+    assert destination.kind == "fhir"
+    return FhirDelivery("emr", destination, key_file)
+
+
+def file_of(out: Outgoing, job_id: str) -> ObjectFile:
+    return ObjectFile("", "2.25.1", "", "", out.folder / job_id / "diagnostic_report.json")
+
+
 @pytest.mark.parametrize("status", [503, 401])
 def test_a_busy_server_is_given_it_later(out: Outgoing, clock: HandClock, evidence: Any, status: int) -> None:
     peer, job_id = FhirPeer(PATIENT, statuses=(status,)), report(out, evidence)
@@ -163,14 +219,12 @@ def test_a_sealed_report_is_opened_on_its_way_and_found_again(
 ) -> None:
     (tmp_path / "key").write_bytes(new_key())
     job_id = report(out, evidence, key_file=tmp_path / "key")
-    path = out.folder / job_id / "diagnostic_report.json"
-    assert b"resourceType" not in path.read_bytes()
+    item = file_of(out, job_id)
+    assert b"resourceType" not in item.path.read_bytes()
     peer = FhirPeer(PATIENT)
-    destination = destinations(emr={"kind": "fhir", "url": "http://h"}).destinations["emr"]
     with serving(peer.app) as url:
         drain(lane(out, clock, url, key_file=tmp_path / "key"))
-        assert destination.kind == "fhir"
-        way = FhirDelivery("emr", destination.model_copy(update={"url": f"{url}/r4"}), tmp_path / "key")
-        assert way.find([ObjectFile("", "2.25.1", "", "", path)]) == {"2.25.1"}
+        way = delivery(f"{url}/r4", tmp_path / "key")
+        assert way.find([item]) == {"2.25.1"}
         way.close()
     assert len(peer.transactions) == 1
