@@ -98,7 +98,7 @@ def _write(
 
 def _remember(provenance: Provenance, kind: Kind, ds: Dataset, layers: list[Layer], frames: list[_Frame]) -> None:
     """Keep where the segments lie: the report refers to them."""
-    (series,) = {str(item.SeriesInstanceUID) for item in ds.ReferencedSeriesSequence}
+    series = str(ds.ReferencedSeriesSequence[0].SeriesInstanceUID)  # a group lies on the images of one
     for number, layer in enumerate(layers, start=1):
         shown = [
             (n, one.place)
