@@ -26,10 +26,14 @@ Kind = Literal[
     "risk_assessment",  # a FHIR resource, for FHIR servers only
     "diagnostic_report",  # FHIR resources in a Bundle, for FHIR servers only
     "oru",  # an HL7 v2 message, for HL7 receivers only
+    "notification",  # that there is a result, for people and other systems: e-mail and webhooks only
 ]
 FHIR_KINDS: tuple[Kind, ...] = ("risk_assessment", "diagnostic_report")
-# no DICOM objects: they name the patient in clear, and lie sealed in the job's folder
-FOREIGN_KINDS: tuple[Kind, ...] = (*FHIR_KINDS, "oru")
+# no DICOM objects: they may name the patient in clear, and lie sealed in the job's folder
+FOREIGN_KINDS: tuple[Kind, ...] = (*FHIR_KINDS, "oru", "notification")
+
+# what a notification may say of the patient and the study
+PatientDetail = Literal["accession_number", "study_instance_uid", "patient_id", "patient_name"]
 
 # images first, then what refers to them, then reports: viewers resolve references in this order
 SENDING_ORDER: dict[Kind, int] = {
@@ -46,6 +50,7 @@ SENDING_ORDER: dict[Kind, int] = {
     "risk_assessment": 7,
     "diagnostic_report": 7,
     "oru": 7,
+    "notification": 8,  # it tells of what has gone before
 }
 
 
@@ -111,6 +116,8 @@ class EncodingProfile:
     identifier_system: str = ""  # of patient IDs, as FHIR servers know it (a URI); empty: none is given
     report_status: Literal["preliminary", "final"] = "preliminary"  # of FHIR reports and HL7 v2 messages
     message: MessageHeader | None = None  # of HL7 v2 messages
+    patient_details: tuple[PatientDetail, ...] = ()  # that a notification has
+    page_url: str = ""  # of the node's page, for the link in a notification; empty: none
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from dicom_sr.write.document import encode_document, encode_enhanced_report
 from dicom_sr.write.equipment import EQUIPMENT
 from dicom_sr.write.key_objects import encode_key_objects
 from dicom_sr.write.left_out import OPTIONAL, Attempts, LeftOut, sentences
+from dicom_sr.write.notification import encode_notification
 from dicom_sr.write.oru import encode_oru
 from dicom_sr.write.parametric_map import encode_parametric_maps
 from dicom_sr.write.presentation_state import FOR_DISPLAY, encode_presentation
@@ -184,6 +185,7 @@ _ENCODERS: dict[Kind, Encoder] = {
     "secondary_capture": encode_capture,
     "document": _document,
     "risk_assessment": encode_risk_assessment,
+    "notification": encode_notification,
 }
 _OPTIONAL_ENCODERS: dict[Kind, OptionalEncoder] = {
     "presentation_state": encode_presentation,

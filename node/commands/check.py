@@ -20,14 +20,17 @@ from node.config import (
     Configuration,
     DicomWebDestination,
     DimseDestination,
+    EmailDestination,
     FhirDestination,
     FolderDestination,
     Hl7Destination,
     OrthancFeed,
+    WebhookDestination,
     checks,
 )
 from node.config.bundle_checks import bundles
 from node.config.check_result import CheckResult, one_for_each_key
+from node.config.notifications import without_path
 from node.config.post_back import DESTINATION as RECORDS_SERVER
 from node.config.reading import read_leniently
 from node.config.route_settings import with_settings
@@ -39,10 +42,15 @@ from node.route import checks as route_checks
 if TYPE_CHECKING:
     from node.send.dicomweb_delivery import DicomWebDelivery
     from node.send.dimse_delivery import DimseDelivery
+    from node.send.email_delivery import EmailDelivery
     from node.send.fhir_delivery import FhirDelivery
     from node.send.hl7_delivery import Hl7Delivery
+    from node.send.webhook_delivery import WebhookDelivery
 
-_Peer = DimseDestination | DicomWebDestination | FhirDestination | Hl7Destination | OrthancFeed
+_Destination = (
+    DimseDestination | DicomWebDestination | FhirDestination | Hl7Destination | EmailDestination | WebhookDestination
+)
+_Peer = _Destination | OrthancFeed
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
@@ -134,9 +142,14 @@ def _ask(key: str, peer: _Peer, configuration: Configuration) -> CheckResult:
 
 
 def _where(peer: _Peer) -> str:
-    if isinstance(peer, DimseDestination):
-        return f"{peer.ae_title} at {peer.host}:{peer.port}"
-    return f"{peer.host}:{peer.port}" if isinstance(peer, Hl7Destination) else peer.url
+    match peer:
+        case DimseDestination():
+            return f"{peer.ae_title} at {peer.host}:{peer.port}"
+        case EmailDestination() | Hl7Destination():
+            return f"{peer.host}:{peer.port}"
+        case WebhookDestination():
+            return without_path(peer.url)
+    return peer.url
 
 
 def _answer(key: str, peer: _Peer, ae_title: str) -> str:
@@ -149,12 +162,14 @@ def _answer(key: str, peer: _Peer, ae_title: str) -> str:
 
 
 def _delivery_to(
-    key: str, peer: DimseDestination | DicomWebDestination | FhirDestination | Hl7Destination, ae_title: str
-) -> DimseDelivery | DicomWebDelivery | FhirDelivery | Hl7Delivery:
+    key: str, peer: _Destination, ae_title: str
+) -> DimseDelivery | DicomWebDelivery | FhirDelivery | Hl7Delivery | EmailDelivery | WebhookDelivery:
     from node.send.dicomweb_delivery import DicomWebDelivery
     from node.send.dimse_delivery import DimseDelivery
+    from node.send.email_delivery import EmailDelivery
     from node.send.fhir_delivery import FhirDelivery
     from node.send.hl7_delivery import Hl7Delivery
+    from node.send.webhook_delivery import WebhookDelivery
 
     match peer:
         case DicomWebDestination():
@@ -163,5 +178,9 @@ def _delivery_to(
             return FhirDelivery(key, peer)
         case Hl7Destination():
             return Hl7Delivery(key, peer)
+        case EmailDestination():
+            return EmailDelivery(key.removeprefix("destinations."), peer)
+        case WebhookDestination():
+            return WebhookDelivery(key.removeprefix("destinations."), peer)
         case DimseDestination():
             return DimseDelivery(key, peer, ae_title)

@@ -1,9 +1,11 @@
 """`config.yaml` as frozen types, and what is wrong with one.
 
-Tests: `mistakes`, `certificates` and `check_result` are tested together, on whole configurations, in
+Tests: `mistakes`, `certificates`, `profile` and `check_result` are tested together, on whole configurations, in
 tests/node/commands/test_check.py.
 """
 
+from node.config.notifications import EmailDestination, Notification, WebhookDestination
+from node.config.profile import Profile
 from node.config.reading import read
 from node.config.sections import (
     ConditionalDestination,
@@ -23,7 +25,6 @@ from node.config.sections import (
     OrthancFeed,
     Peer,
     PriorSettings,
-    Profile,
     ReceiveSettings,
     RecordSettings,
     Route,
@@ -43,6 +44,7 @@ __all__ = [
     "DicomWebSettings",
     "DimseDestination",
     "DimseSettings",
+    "EmailDestination",
     "FhirDestination",
     "FhirServer",
     "FilePath",
@@ -53,6 +55,7 @@ __all__ = [
     "Name",
     "Network",
     "NodeSettings",
+    "Notification",
     "OrthancFeed",
     "Peer",
     "Port",
@@ -67,5 +70,6 @@ __all__ = [
     "Tls",
     "TokenSection",
     "WatchedFolder",
+    "WebhookDestination",
     "read",
 ]

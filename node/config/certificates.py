@@ -18,6 +18,7 @@ from cryptography.x509 import (
 )
 
 from node.config.check_result import CheckResult
+from node.config.notifications import WebhookDestination
 from node.config.secret_files import why_not_read
 from node.config.sections import Configuration, DicomWebDestination, DimseDestination, Hl7Destination
 from node.config.values import Tls
@@ -66,7 +67,7 @@ def _tls_sections(configuration: Configuration) -> Iterator[tuple[str, Tls]]:
     named += [
         (f"destinations.{name}.tls", destination.tls)
         for name, destination in configuration.destinations.items()
-        if isinstance(destination, DimseDestination | DicomWebDestination | Hl7Destination)
+        if isinstance(destination, DimseDestination | DicomWebDestination | Hl7Destination | WebhookDestination)
     ]
     for key, tls in named:
         if tls is not None:

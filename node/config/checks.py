@@ -19,6 +19,7 @@ from dicom_sr.words import counted
 from node import box, gpus
 from node.config.certificates import certificate_dates, certificates
 from node.config.check_result import CheckResult as CheckResult
+from node.config.notifications import EmailDestination, Notification, WebhookDestination
 from node.config.secret_files import read_record_key, read_secret, read_token
 from node.config.sections import (
     Configuration,
@@ -124,11 +125,43 @@ def _secret_files(configuration: Configuration) -> Iterator[tuple[str, Path, Cal
     shown += [
         (f"destinations.{name}.token_file", destination.token_file)
         for name, destination in configuration.destinations.items()
-        if isinstance(destination, DicomWebDestination | FhirDestination)
+        if isinstance(destination, DicomWebDestination | FhirDestination | WebhookDestination)
+    ]
+    shown += [
+        (f"destinations.{name}.{file}", getattr(destination, file))
+        for name, destination in configuration.destinations.items()
+        for file in ("password_file", "secret_file", "trusted")
+        if isinstance(destination, Notification) and hasattr(destination, file)
     ]
     for key, path in shown:
         if path is not None:
             yield key, path, partial(read_secret, key, path)
+
+
+# ---- notifications
+def notifications(configuration: Configuration) -> Iterator[CheckResult]:
+    """Does what names a patient cross the network in clear, and does a link lead anywhere?"""
+    for name, destination in configuration.destinations.items():
+        if not isinstance(destination, Notification):
+            continue
+        key = f"destinations.{name}"
+        in_clear = (
+            destination.security == "none"
+            if isinstance(destination, EmailDestination)
+            else isinstance(destination, WebhookDestination) and destination.url.startswith("http:")
+        )
+        if in_clear and isinstance(destination, EmailDestination) and destination.username is not None:
+            sentence = "none: the password would cross the network in clear; should be starttls or tls"
+            yield CheckResult(f"{key}.security", "bad", sentence)
+        if in_clear and destination.include:
+            sentence = f"{', '.join(destination.include)}: would cross the network in clear; should be sent by TLS"
+            yield CheckResult(f"{key}.include", "doubtful", sentence)
+        elif "patient_name" in destination.include or "patient_id" in destination.include:
+            sentence = f"{', '.join(destination.include)}: leaves the node with every notification"
+            yield CheckResult(f"{key}.include", "doubtful", sentence)
+        if isinstance(destination, WebhookDestination) and destination.secret_file is None:
+            sentence = "is not set: the receiver cannot tell the node's notifications from others'"
+            yield CheckResult(f"{key}.secret_file", "doubtful", sentence)
 
 
 # ---- folders
@@ -400,5 +433,17 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 # what keeps a node from starting, and what else is looked at without contacting anybody
-AT_START = (the_box, files, certificates, doubled_ports, overlaps)
-OFFLINE = (peers, reports, open_doors, environment, graphics, *AT_START, certificate_dates, folders, ports, open_files)
+AT_START = (the_box, files, notifications, certificates, doubled_ports, overlaps)
+OFFLINE = (
+    peers,
+    reports,
+    open_doors,
+    notifications,
+    environment,
+    graphics,
+    *AT_START,
+    certificate_dates,
+    folders,
+    ports,
+    open_files,
+)

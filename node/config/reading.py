@@ -86,8 +86,11 @@ def read_leniently(path: Path) -> Reading:
             for mistake in wrong:
                 if not _follows(mistake, left_out, values, file.values):
                     found.setdefault(mistake.where, mistake)
+            cut: set[Location] = set()
             for mistake in reversed(wrong):  # the last item of a list first, so that the others keep their places
-                left_out.add(_cut(values, mistake))
+                if (where := _to_cut(mistake)) not in cut:  # an item may lack two things
+                    cut.add(_cut(values, where))
+            left_out |= cut
         else:
             return Reading(file, configuration, tuple(found.values()), frozenset(map(dotted, left_out)))
     raise ConfigurationError(f"{path}: has too many mistakes to tell them apart; begin with the example config.yaml")
@@ -117,9 +120,13 @@ def _at(values: Any, where: Location) -> Any:
     return values
 
 
-def _cut(values: Any, mistake: Mistake) -> Location:
-    """Take what is wrong out of the tree; where something is missing, what lacks it. The path to what was taken out."""
-    where = mistake.where[:-1] if mistake.missing else mistake.where
+def _to_cut(mistake: Mistake) -> Location:
+    """Where what is wrong stands; where something is missing, what lacks it."""
+    return mistake.where[:-1] if mistake.missing else mistake.where
+
+
+def _cut(values: Any, where: Location) -> Location:
+    """Take what stands at a place out of the tree. The path to what was taken out."""
     above = _at(values, where[:-1])
     if not where or not isinstance(above, dict | list):
         values.clear()

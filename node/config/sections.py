@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, Kind, MessageHeader
+from dicom_sr.profile import Kind, MessageHeader
 from dicom_sr.words import did_you_mean
+from node.config.notifications import EmailDestination, WebhookDestination
+from node.config.profile import Profile
 from node.config.shadow_routes import filled_in
 from node.config.values import (
     AETitle,
@@ -50,14 +52,6 @@ def _result_clauses(when: object) -> object:
     if not isinstance(when, dict) or not when:
         raise ValueError("should hold clauses about the result, such as state: unsuitable")
     return when
-
-
-def _for_dicom(kind: object) -> object:
-    if kind not in DICOM_KINDS:
-        where = "fhir" if kind in FHIR_KINDS else "hl7"
-        elsewhere = f"goes to destinations of kind {where} only; " if kind in get_args(Kind) else ""
-        raise ValueError(f"{elsewhere}should be one of {', '.join(DICOM_KINDS)}{did_you_mean(kind, DICOM_KINDS)}")
-    return kind
 
 
 class Peer(Section):
@@ -167,17 +161,6 @@ class RunSettings(Section):
     gpus: Literal["auto", "none"] | tuple[Annotated[int, Field(ge=0)], ...] = "auto"  # see `node.gpus`
     workers_per_gpu: int = Field(default=1, ge=1)
     gpu_memory_limit_mb: int | None = Field(default=None, ge=256)  # of each process
-
-
-class Profile(Section):
-    """Which kinds of object go to a destination, and in which form."""
-
-    measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
-    kinds: tuple[Annotated[Kind, BeforeValidator(_for_dicom)], ...] = DEFAULT_KINDS
-    segmented_regions: Literal["segment", "outline"] = "segment"  # how a report says where a segmented finding lies
-    not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
-    synthetic_data: bool = True  # SyntheticData YES on derived series
-    snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones
 
 
 class DimseDestination(Section):
@@ -310,7 +293,13 @@ def _foreign_profile(kinds: tuple[Kind, ...], of: FhirDestination | Hl7Destinati
 
 
 Destination = Annotated[
-    DimseDestination | DicomWebDestination | FolderDestination | FhirDestination | Hl7Destination,
+    DimseDestination
+    | DicomWebDestination
+    | FolderDestination
+    | FhirDestination
+    | Hl7Destination
+    | EmailDestination
+    | WebhookDestination,
     Field(discriminator="kind"),
 ]
 ARCHIVES = (DimseDestination, DicomWebDestination)  # kinds of destination that can be asked for what they keep

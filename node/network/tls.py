@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 from node.config import Tls
 from node.errors import ConfigurationError
@@ -42,6 +43,24 @@ def destination_context(tls: Tls) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(tls.trusted) if tls.trusted else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(tls.certificate, tls.key)
+    return context
+
+
+def server_trust(trusted: Path | None) -> ssl.SSLContext:
+    """For connections to a server that is shown no certificate: TLS 1.2 or later, its own one checked.
+
+    Parameters
+    ----------
+    trusted
+        Authorities that must have signed it; None: those of the system.
+
+    Raises
+    ------
+    OSError
+        If the authorities cannot be read.
+    """
+    context = ssl.create_default_context(cafile=str(trusted) if trusted else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import Session
 
 from dicom_sr.profile import EncodingProfile
-from node.config import Configuration, Destination, FhirDestination, Hl7Destination
+from node.config import Configuration, Destination, FhirDestination, Hl7Destination, Notification
 from node.database import job_states, outbox
 from node.database.jobs import JobState
 from node.database.tables import JobRow
@@ -54,6 +54,8 @@ def encoding(configuration: Configuration, destination: Destination) -> tuple[st
         if isinstance(destination, FhirDestination | Hl7Destination)
         else "preliminary",
         message=destination.message_header(node.institution) if isinstance(destination, Hl7Destination) else None,
+        patient_details=destination.include if isinstance(destination, Notification) else (),
+        page_url=destination.page_url if isinstance(destination, Notification) else "",
     )
     return profile_digest(wanted), wanted
 
@@ -66,7 +68,7 @@ def profile_digest(profile: EncodingProfile) -> str:
     fields = asdict(profile)
     for of_the_installation in ("device_serial_number", "device_uid"):
         del fields[of_the_installation]  # what was encoded before it was given another one is handed over as it is
-    for name in ("identifier_system", "segmented_regions", "report_status", "message"):
+    for name in ("identifier_system", "segmented_regions", "report_status", "message", "patient_details", "page_url"):
         if fields[name] == getattr(_PLAIN, name):
             del fields[name]
     return digest(fields)[:12]

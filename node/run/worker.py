@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import logging
 import os
 import select
@@ -168,7 +169,7 @@ class _Written:
         EncodingError
             If one has other bytes than under another profile.
         """
-        sealed = [_sealed(item, self._folder.key_file) for item in made]
+        sealed = [_sealed(item, self._folder) for item in made]
         on_disk(item.path for item in sealed)  # before they have their names: from then on the node may take them away
         for item in (_put(item, self._folder.objects / profile) for item in sealed):
             self.twins[profile][item.sop_instance_uid] = item.twin_of
@@ -192,13 +193,23 @@ def _revised(model: Model, revision: str) -> Model:
     return replace(model, configuration_digest=digest)
 
 
-def _sealed(item: EncodedObject, key_file: Path | None) -> EncodedObject:
+def _sealed(item: EncodedObject, folder: JobFolder) -> EncodedObject:
     """The object as it is to lie in the job's folder: what is no DICOM is sealed as the patient's record is."""
     if item.kind not in FOREIGN_KINDS:
         return item
-    content = seal(item.path.read_bytes(), key_file)
+    content = item.path.read_bytes()
+    if item.kind == "notification":
+        content = _without_names(content, folder)
+    content = seal(content, folder.key_file)
     write_whole(item.path, content, sync="never")
     return replace(item, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+
+
+def _without_names(notification: bytes, folder: JobFolder) -> bytes:
+    """A notification whose sentences, which a pipeline wrote, name no patient."""
+    told = json.loads(notification)
+    told["sentences"] = [without_identity(sentence, folder) for sentence in told["sentences"]]
+    return json.dumps(told, indent=1).encode()
 
 
 def _put(item: EncodedObject, place: Path) -> EncodedObject:

@@ -1,4 +1,5 @@
 """DICOM objects to destinations, with proof.
 
-Tests: `delivery` holds the types that the kinds of delivery share.
+Tests: `delivery` holds the types that the kinds of delivery share; `notification_file` is tested with the two that
+use it.
 """

@@ -19,7 +19,15 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from node.config import Destination, DicomWebDestination, DimseDestination, FhirDestination, Hl7Destination
+from node.config import (
+    Destination,
+    DicomWebDestination,
+    DimseDestination,
+    EmailDestination,
+    FhirDestination,
+    Hl7Destination,
+    WebhookDestination,
+)
 from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.outbox import OutboxLine
@@ -33,9 +41,11 @@ from node.send.commitment_requests import CommitmentRequests
 from node.send.delivery import MANDATORY, Answer, Delivery, Outcome
 from node.send.dicomweb_delivery import DicomWebDelivery
 from node.send.dimse_delivery import DimseDelivery
+from node.send.email_delivery import EmailDelivery
 from node.send.fhir_delivery import FhirDelivery
 from node.send.folder_delivery import FolderDelivery
 from node.send.hl7_delivery import Hl7Delivery
+from node.send.webhook_delivery import WebhookDelivery
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +91,10 @@ def open_delivery(
         return FhirDelivery(name, destination, key_file)
     if isinstance(destination, Hl7Destination):
         return Hl7Delivery(name, destination, key_file)
+    if isinstance(destination, EmailDestination):
+        return EmailDelivery(name, destination, key_file)
+    if isinstance(destination, WebhookDestination):
+        return WebhookDelivery(name, destination, key_file)
     return FolderDelivery(name, destination)
 
 

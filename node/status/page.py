@@ -23,11 +23,14 @@ from node.config import (
     Destination,
     DicomWebDestination,
     DimseDestination,
+    EmailDestination,
     FhirDestination,
     FolderDestination,
     Hl7Destination,
+    WebhookDestination,
 )
 from node.config.checks import the_box
+from node.config.notifications import without_path
 from node.data_folder import resolved
 from node.database.connection import Database
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
@@ -323,6 +326,10 @@ def where(destination: Destination) -> str:
             return f"HL7 receiver at {destination.host}:{destination.port}"
         case FolderDestination():
             return f"folder {destination.path}"
+        case EmailDestination():
+            return f"e-mail by {destination.host}:{destination.port}"
+        case WebhookDestination():
+            return f"webhook at {without_path(destination.url)}"
 
 
 # ---- how values look

@@ -240,3 +240,37 @@ def test_a_variable_for_pipelines_that_is_not_set_is_a_warning(monkeypatch: pyte
     assert [(one.key, one.state) for one in found] == [("run.environment.0", "good"), ("run.environment.1", "doubtful")]
     assert "/models" not in found[0].sentence
     assert found[1].sentence.startswith("TORCH_HOME: is not set here; should be")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"kind": "webhook", "url": "https://h/x"}, [("destinations.tell.secret_file", "doubtful")]),
+        (
+            {"kind": "webhook", "url": "http://h/x", "secret_file": "s", "include": ["accession_number"]},
+            [("destinations.tell.include", "doubtful")],
+        ),
+        (
+            {"kind": "email", "host": "h", "sender": "a@b", "recipients": ["c@d"], "include": ["patient_name"]},
+            [("destinations.tell.include", "doubtful")],
+        ),
+        ({"kind": "email", "host": "h", "sender": "a@b", "recipients": ["c@d"]}, []),
+        (
+            {
+                "kind": "email",
+                "host": "h",
+                "sender": "a@b",
+                "recipients": ["c@d"],
+                "security": "none",
+                "username": "u",
+                "password_file": "p",
+            },
+            [("destinations.tell.security", "bad")],
+        ),
+    ],
+)
+def test_notifications_that_tell_of_the_patient_or_are_not_signed_are_named(
+    more: dict[str, object], expected: list[tuple[str, str]]
+) -> None:
+    found = checks.notifications(configuration(destinations={"tell": more}))
+    assert [(one.key, one.state) for one in found] == expected

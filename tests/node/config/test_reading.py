@@ -51,6 +51,12 @@ def test_one_bad_item_does_not_hide_another_or_the_list(tmp_path: Path) -> None:
     assert [str(network) for network in found.configuration.peers["a"].networks] == ["10.0.0.0/8"]
 
 
+def test_an_item_of_a_list_that_lacks_two_things_is_left_out_once(tmp_path: Path) -> None:
+    route = "{when: {}, pipeline: p, destinations: [{too: out}, out]}"
+    found = reading(tmp_path, f"destinations: {{out: {{kind: folder, path: p}}}}\nroutes:\n  a: {route}")
+    assert found.configuration.routes["a"].destinations == ("out",)
+
+
 def test_what_lacks_something_is_left_out_whole(tmp_path: Path) -> None:
     found = reading(tmp_path, "destinations:\n  pacs: {kind: dimse, host: h}\n  out: {kind: folder, path: out}\n")
     assert keys(found) == ["destinations.pacs.ae_title"]

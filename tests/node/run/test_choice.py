@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,14 @@ from node.database import job_states
 from node.database.jobs import Job, JobState
 from node.database.tables import EventRow, JobRow
 from node.errors import JobFailed
+from node.patient_records.store import new_key
 from node.reading import HERE
 from node.run.choice import choose
 from node.run.flow import Flow
 from node.run.hand_over import Further, queue_further
 from node.run.job_folder import SUMMARY
 from node.run.pool import Pool
+from node.study.sealing import unseal
 from tests.node.run.trial import Bench, bench, install_trial, mr_instances
 
 LONG, SHORT = {"measurement.410668003": {"min": 20}}, {"measurement.SCT:410668003": {"max": 20}}  # it is 23.5 mm
@@ -166,3 +169,27 @@ def test_a_job_without_conditions_asks_nothing(made: Bench) -> None:
         job_states.record(session, job)
         choice = choose(flow.folder(job.id), job_states.locked(session, job.id), JobState.SENDING)
     assert (choice.names, choice.traces) == (tuple(job.destinations), {})
+
+
+def test_a_notification_is_one_more_object_and_names_no_patient(tmp_path: Path, pool: Pool) -> None:
+    """Of the images: Muster^Erika, K4711. What the pipeline quotes of them is masked."""
+    key_file = tmp_path / "key"
+    key_file.write_bytes(new_key())
+    hook = {"kind": "webhook", "url": "https://h.example.org/x", "page_url": "https://page.example.org"}
+    route = {"when": {}, "pipeline": "trial", "destinations": [{"to": "hook", "when": {"state": "unsuitable"}}]}
+    more: dict[str, Any] = {"routes": {"trial": route}, "records": {"key_file": str(key_file)}}
+    with bench(tmp_path, destinations={"hook": hook}, **more) as made:
+        flow, job = Flow(made.configuration, made.database, pool, HERE), running(made, behaviour="refuse")
+        why = flow.prepare(job.id)["unsuitable"]
+        reason = f"{why} of Erika"
+        flow.hand_over(job.id, flow.encode(job.id, None, reason)["objects"], "unsuitable", reason)
+        assert went_to(made, job) == {"hook"}
+        note = flow.folder(job.id).written_objects()
+        assert note is not None
+        (item,) = note.objects
+        sealed = item.path.read_bytes()
+        told = json.loads(unseal(sealed, key_file))
+    assert b"condyle-notification" not in sealed
+    assert (item.kind, told["state"], told["job"]) == ("notification", "not run", job.id)
+    assert told["sentences"] == ["needs a knee, found a phantom of ***"]
+    assert told["link"] == f"https://page.example.org/jobs/{job.id}"

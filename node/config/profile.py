@@ -1,0 +1,33 @@
+"""Which objects go to a destination, and in which form."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator
+
+from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, Kind
+from dicom_sr.words import did_you_mean
+from node.config.values import Section
+
+
+def _for_dicom(kind: object) -> object:
+    if kind not in DICOM_KINDS:
+        where = "fhir" if kind in FHIR_KINDS else "hl7" if kind == "oru" else "email and webhook"
+        elsewhere = f"goes to destinations of kind {where} only; " if kind in get_args(Kind) else ""
+        raise ValueError(f"{elsewhere}should be one of {', '.join(DICOM_KINDS)}{did_you_mean(kind, DICOM_KINDS)}")
+    return kind
+
+
+class Profile(Section):
+    """Which kinds of object go to a destination, and in which form."""
+
+    measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
+    kinds: tuple[Annotated[Kind, BeforeValidator(_for_dicom)], ...] = DEFAULT_KINDS
+    segmented_regions: Literal["segment", "outline"] = "segment"  # how a report says where a segmented finding lies
+    not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
+    synthetic_data: bool = True  # SyntheticData YES on derived series
+    snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones
+
+
+NOTIFICATIONS_ONLY = Profile.model_construct(kinds=("notification",), not_run_reports=True)
