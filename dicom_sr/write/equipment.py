@@ -41,9 +41,6 @@ def algorithm_parameters(provenance: Provenance) -> list[str]:
     parameters = [f"weights sha256:{model.weights_digest}", f"trained on: {model.trained_on}"]
     if model.configuration_digest:
         parameters.append(f"configuration sha256:{model.configuration_digest}")
-    parameters += [
-        f"with {one.name} {one.version}, weights sha256:{one.weights_digest}" for one in algorithms(provenance)[1:]
-    ]
     return parameters + [f"{key}: {value}" for key, value in getattr(provenance.result, "parameters", ())]
 
 

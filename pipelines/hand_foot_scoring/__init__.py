@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import field_validator
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.findings import Model, Result
+from dicom_sr.findings import Algorithm, Model, Result
 from dicom_sr.series import Study
 from dicom_sr.words import counted
 from pipelines.base import PipelineSettings
-from pipelines.bundle import BundleSettings
+from pipelines.bundle import BundleSettings, bundle_digest, files_in
 from pipelines.bundle_configs import INFERENCE, METADATA, inference_digest, trained_on
 from pipelines.context import ClinicalContext
 from pipelines.device import DeviceSettings, described, resolved
@@ -90,6 +90,13 @@ class HandFootScoring:
             SERIES_BASE,
         )
 
+    @property
+    def networks(self) -> tuple[Algorithm, ...]:
+        """The two networks of the bundle, each by the digest of its weights."""
+        parts = (("localiser", LOCALISER), ("damage", DAMAGE))
+        digests = {part: bundle_digest(files_in(self.bundle, weights)) for part, weights in parts}
+        return tuple(Algorithm(f"{self.name} {part}", self.version, digest) for part, digest in digests.items())
+
     @staticmethod
     def example(folder: Path) -> Example:
         """An example result on a simulated study that is written to `folder`; see `pipelines.examples`."""
@@ -148,6 +155,7 @@ class HandFootScoring:
         lines = conclusion(limbs, readings, correlation, progress)
         return Result(
             model=self.model,
+            algorithms=self.networks,
             title=self.title,
             evidence=evidence,
             conclusion=lines,

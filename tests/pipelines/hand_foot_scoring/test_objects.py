@@ -53,6 +53,16 @@ def objects(results: tuple[Result, Result], tmp_path_factory: pytest.TempPathFac
     return tuple(encode(results[1], EncodingProfile(), MOMENT, tmp_path_factory.mktemp("objects")))
 
 
+def test_every_object_names_the_pipeline_its_two_networks_and_the_node(objects: tuple[EncodedObject, ...]) -> None:
+    for one in objects:
+        equipment = pydicom.dcmread(one.path, stop_before_pixels=True).ContributingEquipmentSequence
+        ours = [item for item in equipment if item.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"]
+        names = [item.ManufacturerModelName for item in ours]
+        scoring = "hand_foot_scoring"
+        assert names == [scoring, f"{scoring} localiser", f"{scoring} damage", "Condyle"]
+        assert len({item.DeviceUID for item in ours}) == 4
+
+
 @pytest.mark.validators
 def test_every_object_is_valid_and_lies_in_the_study(
     results: tuple[Result, Result], objects: tuple[EncodedObject, ...]
