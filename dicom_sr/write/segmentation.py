@@ -99,27 +99,24 @@ def _write(
 def _remember(provenance: Provenance, kind: Kind, ds: Dataset, layers: list[Layer], frames: list[_Frame]) -> None:
     """Keep where the segments lie: the report refers to them."""
     series = str(ds.ReferencedSeriesSequence[0].SeriesInstanceUID)  # a group lies on the images of one
-    for number, layer in enumerate(layers, start=1):
-        shown = [
-            (n, one.place)
-            for n, one in enumerate(frames, start=1)
-            if one.segment == number - 1 and layer.is_on(one.plane)
-        ]
-        if not shown:
-            continue
+    shown_on: dict[int, list[tuple[int, int]]] = {}  # by layer: number of the frame, and which place it shows
+    for n, one in enumerate(frames, start=1):
+        if layers[one.segment].is_on(one.plane):
+            shown_on.setdefault(one.segment, []).append((n, one.place))
+    for index, shown in shown_on.items():
         source = ds.PerFrameFunctionalGroupsSequence[shown[0][1]].DerivationImageSequence[0].SourceImageSequence[0]
         image = ImageReference(str(source.ReferencedSOPInstanceUID), source.get("ReferencedFrameNumber"))
         place = SegmentPlace(
             kind,
             str(ds.SOPClassUID),
             str(ds.SOPInstanceUID),
-            number,
+            index + 1,
             tuple(n for n, _ in shown),
             series,
             image if len(shown) == 1 else None,
             str(source.ReferencedSOPClassUID),
         )
-        provenance.segments.add(layer.label, place)
+        provenance.segments.add(layers[index].label, place)
 
 
 def _used(form: Form, layers: list[Layer], planes: Sequence[int]) -> Sequence[int]:
