@@ -28,6 +28,8 @@ from node.database.history import History
 from node.errors import ConfigurationError, PeerUnavailable
 from node.files import make_folder
 from node.models import checks as model_checks
+from node.on_demand.requests import RunRequests
+from node.on_demand.web import RunWeb
 from node.patient_records.look_up import RecordLookUp, open_patient_records
 from node.patient_records.service import RecordService
 from node.prior.search import PriorReports
@@ -44,6 +46,7 @@ from node.route import checks as route_checks
 from node.route.completion import Completion
 from node.route.deciding import Deciding
 from node.route.dispatch import Dispatcher
+from node.route.reroute import Reroute
 from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
 from node.status.connections import Connections
@@ -194,7 +197,9 @@ class Node:
         stack.callback(refusals.stop)
         remarks["refusals"] = refusals.problem
         proxies = configuration.status.trusted_proxies
-        more = [*stow.routes(store, receive.dicomweb, proxies), *records.routes()]
+        rerouting = Reroute(configuration, database, job_engine, now, readers)
+        runs = RunWeb(configuration.run_requests, RunRequests(configuration, database, rerouting), proxies)
+        more = [*stow.routes(store, receive.dicomweb, proxies), *records.routes(), *runs.routes()]
         # many who look at the page at a time wait for each other, and never keep jobs or sending from the database
         for_page = open_database(configuration.node.database_url)
         stack.callback(for_page.dispose)

@@ -16,16 +16,18 @@ from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.model_versions import with_version
 from node.commands.open_database import opened
 from node.commands.terminal import console, print_whole
-from node.config import Configuration, Route
+from node.config import Configuration
 from node.config.checks import boxed
 from node.database.connection import Database
 from node.errors import MustWait, NodeError, ReadingFailed, StillArriving, StudyNotFound
 from node.models.versions import Versions
 from node.reading import Readers
+from node.route.by_hand import UnknownName, route_for
 from node.route.reroute import Action, Reroute, Rerouted, studies_since
 
 WHY_WIDTH = 40  # columns, at least
 LISTED = 50  # decisions; a large store has many
+OPTIONS = {"route": "--route", "destinations": "--to"}  # what the command line calls them
 BEGUN = (Action.NEW, Action.RESTART, Action.SEND)
 
 
@@ -135,11 +137,12 @@ def start(
     """
     out, complaints = console(), console(error=True)
     with _rerouting(config) as (configuration, database, rerouting):
-        named = _settings(configuration, pipeline, route, to)
-        if isinstance(named, str):
-            complaints.print(named, markup=False)
+        try:
+            name, chosen = route_for(configuration, pipeline, route or "", to)
+        except UnknownName as error:
+            key, _, sentence = str(error).partition(": ")
+            complaints.print(f"{OPTIONS.get(key, pipeline)}: {sentence}", markup=False)
             return USAGE
-        name, chosen = named
         versions = Versions(database, configuration.node.data)
         try:
             settings = versions.settings(name, chosen)
@@ -157,26 +160,6 @@ def start(
                 queued += 1
                 out.print(f"{one.about}: job {one.job_id}, {one.action.value}")
     return OK if queued else NOT_RIGHT
-
-
-def _settings(
-    configuration: Configuration, pipeline: str, name: str | None, to: Sequence[str]
-) -> tuple[str, Route] | str:
-    """The route that says how the pipeline is run, and its name; a sentence where none does."""
-    routes = {key: one for key, one in configuration.routes.items() if one.pipeline == pipeline}
-    if name is not None and name not in routes:
-        return f"--route: {name!r}: no route of that name runs {pipeline}; these do: {', '.join(routes) or 'none'}"
-    if not routes:
-        known = ", ".join(sorted({one.pipeline for one in configuration.routes.values()})) or "none"
-        return f"{pipeline!r}: no route runs such a pipeline; the routes run: {known}"
-    if name is None and len(routes) > 1:
-        return f"--route: {pipeline} is run by {', '.join(routes)}; say whose settings and destinations to use"
-    if unknown := [one for one in to if one not in configuration.destinations]:
-        known = ", ".join(configuration.destinations) or "none"
-        return f"--to: {unknown[0]!r}: no such destination; there are: {known}"
-    name = name or next(iter(routes))
-    found = routes[name]
-    return name, found.model_copy(update={"destinations": tuple(to), "shadow": False}) if to else found
 
 
 @contextmanager

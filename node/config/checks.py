@@ -110,6 +110,7 @@ def _secret_files(configuration: Configuration) -> Iterator[tuple[str, Path, Cal
     for key, section in (
         ("receive.dicomweb", configuration.receive.dicomweb),
         ("records", configuration.records),
+        ("run_requests", configuration.run_requests),
         ("status", configuration.status),
     ):
         if section.token_file is not None:
@@ -340,6 +341,7 @@ def open_doors(configuration: Configuration) -> Iterator[CheckResult]:
             ("status", status),
             ("receive.dicomweb", configuration.receive.dicomweb),
             ("records", configuration.records),
+            ("run_requests", configuration.run_requests),
         )
     }
     certified = status.tls is not None and status.tls.trusted is not None

@@ -386,6 +386,12 @@ class RecordSettings(TokenSection):
     fhir: FhirServer | None = None
 
 
+class RunRequestSettings(TokenSection):
+    """Requests to run a pipeline on a stored study: POST /run on the status page's port."""
+
+    enabled: bool = False
+
+
 class PriorSettings(Section):
     """Where a patient's earlier report is looked for, for pipelines that compare with it."""
 
@@ -443,6 +449,7 @@ class Configuration(Section):
     destinations: dict[Name, Destination] = Field(default_factory=dict)
     run: RunSettings = RunSettings()
     records: RecordSettings = RecordSettings()
+    run_requests: RunRequestSettings = RunRequestSettings()
     priors: PriorSettings = PriorSettings()
     history: HistorySettings = HistorySettings()
     status: StatusSettings = StatusSettings()

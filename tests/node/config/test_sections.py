@@ -198,7 +198,7 @@ def test_the_tokens_of_the_example_must_be_changed(tmp_path: Path) -> None:
     text = re.sub(r"(?m)^( *)#token: ", r"\1token: ", EXAMPLE.read_text(encoding="utf-8"))
     with pytest.raises(ConfigurationError) as error:
         read(written(tmp_path, text))
-    assert str(error.value).count("token: has 9 characters; should have at least 16") == 3
+    assert str(error.value).count("token: has 9 characters; should have at least 16") == 4
 
 
 @pytest.mark.parametrize("but", ["token", "token_file"])
