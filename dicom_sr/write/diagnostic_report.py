@@ -1,7 +1,7 @@
 """A result as a FHIR R4 DiagnosticReport with its Observations, as one transaction Bundle in a JSON file.
 
 After the guide "DICOM SR to FHIR Resource Mapping" 1.0.0 (hl7.fhir.uv.dicom-sr), which is written for R5: what R4 has
-no element for is said here in R4's own way. The codes are those of the measurement report.
+no element for is said here in R4's own way. The codes are those of the measurement report::
 
     DiagnosticReport
       result -> Observation of each measurement group: the finding, its site, why it could not be judged

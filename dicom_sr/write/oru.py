@@ -1,7 +1,7 @@
 """A result as an HL7 v2.5.1 message, ORU^R01: for a reporting system, a RIS or an interface engine.
 
 One order (OBR) with the measurement report flattened into observations (OBX), coded as the report is. The sub-ID
-(OBX-4) says what belongs together, as items do in the report's tree:
+(OBX-4) says what belongs together, as items do in the report's tree::
 
     3         finding number 3: by which name it is tracked, what was found and where
     3.2       its second number or evaluation

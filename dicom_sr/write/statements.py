@@ -41,7 +41,7 @@ def sentences(provenance: Provenance) -> list[tuple[Code, str]]:
         *((conclusion, text) for text in result.conclusion),
         *((comment, f"Not evaluable: {item.tracking_id}: {item.sentence}") for item in result.not_evaluable),
         *limits,
-        (comment, f"{RESEARCH_USE} {capital(result.model.trained_on).removesuffix('.')}."),
+        (comment, f"{RESEARCH_USE} {_sentence(result.model.trained_on)}".strip()),
     ]
 
 
@@ -89,3 +89,8 @@ def site_in_words(site: Site) -> str:
     side = [] if site.laterality is None else [codes.LATERALITY[site.laterality].meaning]
     region = " ".join([*side, site.region.meaning])
     return region if site.modifier is None else f"{region}, {site.modifier.meaning}"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return f"{capital(text).removesuffix('.')}." if text else ""
