@@ -220,6 +220,7 @@ class FhirDestination(Section):
         ""  # of the patient IDs of the images; empty: the value alone is given
     )
     resources: tuple[Literal["risk_assessment", "diagnostic_report"], ...] = ("risk_assessment",)
+    find_patient: bool = False  # refer to the server's own Patient, who is looked for by the patient ID
     status: Literal["preliminary", "final"] = "preliminary"  # of DiagnosticReports
     not_run_reports: bool = False  # a pipeline due that did not run becomes a DiagnosticReport
     snomed_licence: bool = False  # as in `Profile`

@@ -13,8 +13,10 @@ from node.config import FhirDestination
 from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
 from node.network.fhir_client import FhirClient
 from node.send.delivery import Answer, F, Outcome
-from node.send.fhir_reports import identifier, main_resource, with_what_it_leaves_behind, withdrawal
+from node.send.fhir_reports import identifier, main_resource, with_patient, with_what_it_leaves_behind, withdrawal
 from node.study.sealing import unseal
+
+NO_PATIENT = "the FHIR server has no patient with that ID yet"
 
 
 class FhirDelivery:
@@ -114,9 +116,15 @@ class FhirDelivery:
         if resource is None:
             return Answer(Outcome.REFUSED, "not a FHIR resource")
         try:
+            if self._destination.find_patient:
+                found = with_patient(self._client, resource)
+                if found is None:
+                    return Answer(Outcome.LATER, NO_PATIENT)
+                resource = found
             if resource["resourceType"] == "Bundle":
                 return self._transact(resource)
-            return Answer(Outcome.DELIVERED, self._client.create(resource, unless=f"identifier={identifier(resource)}"))
+            unless = f"identifier={identifier(resource)}"
+            return Answer(Outcome.DELIVERED, self._client.create(resource, unless=unless))
         except PeerRefused as error:
             return Answer(Outcome.REFUSED, str(error))
 

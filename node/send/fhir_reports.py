@@ -7,6 +7,7 @@ from typing import Any
 
 from dicom_sr.write.diagnostic_report import REPORT_SYSTEM
 from dicom_sr.write.fhir import JOB_SYSTEM
+from node.errors import PeerRefused
 from node.network.fhir_client import FhirClient
 
 IN_ERROR = "entered-in-error"  # of DiagnosticReport, Observation and RiskAssessment (FHIR R4)
@@ -24,6 +25,35 @@ def identifier(resource: Resource) -> str:
     """A resource's identifier as a search wants it: the job's, where others may take its place under the first."""
     chosen = next(iter(_of_jobs(resource, old=False)), resource["identifier"][0])
     return _token(chosen)
+
+
+def with_patient(client: FhirClient, sent: Resource) -> Resource | None:
+    """What is sent, with references to the server's own Patient beside the patient ID; None where it has none.
+
+    Raises
+    ------
+    PeerRefused
+        If the server has several with that ID, or does not let them be searched for.
+    PeerUnavailable
+    """
+    of: Resource = main_resource(sent)["subject"]
+    patient_id = of["identifier"]
+    token = _token(patient_id) if "system" in patient_id else str(patient_id["value"])
+    places = {f"Patient/{one['id']}" for one in client.search("Patient", {"identifier": token}) if one.get("id")}
+    if not places:
+        return None
+    if len(places) > 1:
+        raise PeerRefused(f"the FHIR server has {len(places)} patients with that ID")
+    found: Resource = _replaced(sent, of, {**of, "reference": places.pop()})
+    return found
+
+
+def _replaced(within: Any, old: Resource, new: Resource) -> Any:
+    if within == old:
+        return new
+    if isinstance(within, dict):
+        return {key: _replaced(value, old, new) for key, value in within.items()}
+    return [_replaced(value, old, new) for value in within] if isinstance(within, list) else within
 
 
 def with_what_it_leaves_behind(client: FhirClient, bundle: Resource) -> Resource:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy.orm import Session
 
@@ -16,7 +17,7 @@ from dicom_sr.profile import EncodingProfile, ObjectFile
 from dicom_sr.write.encode import encode
 from node.database.tables import JobRow, ObjectRow, OutboxRow
 from node.patient_records.store import new_key
-from node.send.fhir_delivery import FhirDelivery
+from node.send.fhir_delivery import NO_PATIENT, FhirDelivery
 from node.study.sealing import seal
 from tests.dicom_sr.write.test_oru import CREATED, FINDING, result
 from tests.factories import knee_study
@@ -174,6 +175,30 @@ def test_a_report_that_was_replaced_is_not_taken_back(
     way.close()
     (there,) = found(server, "DiagnosticReport", identifier=f"urn:condyle:job|{second}")
     assert there["status"] == "corrected"
+
+
+def test_a_report_may_wait_until_the_server_knows_the_patient_and_refer_to_that_one(
+    out: Outgoing, clock: HandClock, server: str, evidence: Any
+) -> None:
+    job_id = report(out, evidence)
+    of = lane(out, clock, server.removesuffix("/r4"), find_patient=True)
+    drain(of)
+    assert out.states(job_id) == ["waiting"]
+    assert answers(out, job_id) == [NO_PATIENT]
+    patient_id = str(evidence[0].headers[0].PatientID)
+    patient = {"resourceType": "Patient", "identifier": [{"system": "urn:h", "value": patient_id}]}
+    place = f"Patient/{httpx.post(f'{server}/Patient', json=patient, timeout=60).json()['id']}"
+    clock.wait(60)
+    drain(of)
+    (there,) = found(server, "DiagnosticReport", identifier=f"urn:condyle:job|{job_id}")
+    observations = found(server, "Observation", _tag=f"urn:condyle:report|{job_id}")
+    assert {one["subject"]["reference"] for one in (there, *observations)} == {place}
+    assert there["subject"]["identifier"]["value"] == patient_id
+    assert httpx.post(f"{server}/Patient", json=patient, timeout=60).status_code == 201
+    second = report(out, evidence)
+    drain(of)
+    assert answers(out, second) == ["the FHIR server has 2 patients with that ID"]
+    assert out.states(second) == ["refused"]
 
 
 def delivery(base: str, key_file: Path | None = None) -> FhirDelivery:
