@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from pydicom.sr.coding import Code
@@ -31,6 +31,11 @@ def segment(name: str, *fields: Field) -> str:
     return "|".join([name, *map(_field, fields)]).rstrip("|")
 
 
+def numbered(name: str, fields: Mapping[int, Field]) -> str:
+    """A segment by the numbers of its fields; those that are not named are empty."""
+    return segment(name, *(fields.get(number, "") for number in range(1, max(fields) + 1)))
+
+
 def _field(field: Field) -> str:
     return escaped(field) if isinstance(field, str) else "^".join(map(_component, field)).rstrip("^")
 
@@ -39,10 +44,9 @@ def _component(component: Component) -> str:
     return escaped(component) if isinstance(component, str) else "&".join(map(escaped, component)).rstrip("&")
 
 
-def coded(code: Code, original_text: str = "") -> Field:
+def coded(code: Code) -> tuple[str, str, str]:
     """A code as CE or CWE: identifier, text, coding system; with its scheme's designator as HL7 table 0396 has it."""
-    triplet = (str(code.value), code.meaning, str(code.scheme_designator))
-    return (*triplet, "", "", "", "", "", original_text) if original_text else triplet
+    return str(code.value), code.meaning, str(code.scheme_designator)
 
 
 def authority(name: str) -> Component:

@@ -29,7 +29,7 @@ from dicom_sr.read.headers import MANUFACTURER
 from dicom_sr.write import statements
 from dicom_sr.write.equipment import algorithm_uid, algorithms, manufacturer
 from dicom_sr.write.fhir import write_file
-from dicom_sr.write.hl7 import SEPARATORS, Field, authority, coded, in_bytes, moment, segment
+from dicom_sr.write.hl7 import SEPARATORS, Field, authority, coded, in_bytes, moment, numbered, segment
 from dicom_sr.write.request import referenced_requests
 
 VERSION = "2.5.1"
@@ -74,19 +74,21 @@ class Message:
 
     def _msh(self, control_id: str) -> str:
         header = self._header
-        begin = f"MSH|{SEPARATORS}|"
-        rest = segment(
+        told = numbered(
             "",
-            *map(authority_field, (header.sending_application, header.sending_facility)),
-            *map(authority_field, (header.receiving_application, header.receiving_facility)),
-            self._moment,
-            "",
-            KIND,
-            control_id,
-            "P",
-            VERSION,
+            {
+                1: hierarchic(header.sending_application),
+                2: hierarchic(header.sending_facility),
+                3: hierarchic(header.receiving_application),
+                4: hierarchic(header.receiving_facility),
+                5: self._moment,
+                7: KIND,
+                8: control_id,
+                9: "P",
+                10: VERSION,
+            },
         )
-        return begin + rest.removeprefix("|")
+        return f"MSH|{SEPARATORS}{told}"  # whose first two fields are the separators themselves
 
     # ---- whose, and of which order
     def _pid(self) -> str:
@@ -110,22 +112,22 @@ class Message:
         placer = self._of_order("PlacerOrderNumberImagingServiceRequest")
         accession = str(self._patient.get("AccessionNumber") or "").strip()
         yield segment("ORC", "RE", placer, filler)
-        order_status = "X" if isinstance(self._result, NotRun) else self._status  # HL7 table 0123
-        title = coded(statements.title(self._provenance), self._result.title)
-        before_status: list[Field] = [
-            "",
-            "",
-            self._moment,
-            *[""] * 10,
-            accession,
-            "",
-            "",
-            "",
-            self._moment,
-            "",
-            RADIOLOGY,
-        ]
-        yield segment("OBR", "1", placer, filler, title[:3], *before_status, order_status)
+        # the pipeline beside the document's code, as several of them may report on one study
+        service = (*coded(statements.title(self._provenance)), self._provenance.model.name, self._result.title, "L")
+        yield numbered(
+            "OBR",
+            {
+                1: "1",
+                2: placer,
+                3: filler,
+                4: service,
+                7: self._moment,
+                18: accession,
+                22: self._moment,
+                24: RADIOLOGY,
+                25: "X" if isinstance(self._result, NotRun) else self._status,  # HL7 table 0123
+            },
+        )
 
     def _of_order(self, keyword: str) -> str:
         requests = referenced_requests(self._provenance)
@@ -134,14 +136,22 @@ class Message:
     # ---- what it says
     def _obx(self, kind: str, name: Code, sub_id: str, value: Field, unit: Code | None = None, status: str = "") -> str:
         self._rows += 1
-        units = "" if unit is None else coded(unit)
         algorithm = algorithms(self._provenance)[0]
         named = f"{algorithm.name} {algorithm.version}"
-        device = (named, manufacturer(algorithm), algorithm_uid(self._provenance, algorithm), "ISO")
-        return segment(
-            "OBX", str(self._rows), kind, coded(name), sub_id, value, units, "", "", "", "", status or self._status,
-            "", "", self._moment, "", "", "", device,
-        )  # fmt: skip
+        return numbered(
+            "OBX",
+            {
+                1: str(self._rows),
+                2: kind,
+                3: coded(name),
+                4: sub_id,
+                5: value,
+                6: "" if unit is None else coded(unit),
+                11: status or self._status,
+                14: self._moment,
+                18: (named, manufacturer(algorithm), algorithm_uid(self._provenance, algorithm), "ISO"),
+            },
+        )
 
     def _observations(self) -> Iterator[str]:
         if self._provenance.headers:
@@ -193,7 +203,7 @@ class Message:
             yield self._obx("NM", uncertain.name, f"{sub_id}.{number}", _number(uncertain.value), one.unit)
 
 
-def authority_field(name: str) -> Field:
+def hierarchic(name: str) -> Field:
     """An application or facility as a field (HD)."""
     part = authority(name)
     return part if isinstance(part, str) else tuple(part)

@@ -134,6 +134,7 @@ def test_the_message_names_patient_study_order_and_who_sends_to_whom(tmp_path: P
     assert person.component(7) == source.PatientBirthDate
     assert (order.component(1), order.component(3)) == ("RE", "j1")
     assert (request.component(3), request.component(4), request.component(25)) == ("j1", "126000", "P")
+    assert [request.component(4, 1, n) for n in (4, 5)] == ["trial", "Trial"]
     assert request.component(18) == source.AccessionNumber
     assert rest[0].component(5) == source.StudyInstanceUID
     assert made.study_instance_uid == source.StudyInstanceUID
