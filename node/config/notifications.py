@@ -38,11 +38,6 @@ class Notification(Section):
         """What goes there; not the site's to choose."""
         return NOTIFICATIONS_ONLY
 
-    @property
-    def names_patient(self) -> bool:
-        """Whether it holds anything by which the patient can be found."""
-        return bool(self.include)
-
 
 class EmailDestination(Notification):
     """People who are told of results by e-mail."""

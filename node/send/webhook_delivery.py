@@ -21,7 +21,6 @@ from node.network.tls import destination_context
 from node.send.delivery import Answer, F, Outcome
 from node.send.notification_file import read_notification
 
-LARGEST_ANSWER = 64 * 2**10  # bytes; nothing of it is used but the status
 AWAY = {401, 403, 408, 425, 429, 502, 503, 504}  # the server as a whole, or what it knows of us: may be put right
 ENCODED_SECRET = "whsec_"
 
@@ -113,13 +112,12 @@ class WebhookDelivery:
 
     def _ask(self, method: str, body: bytes, headers: dict[str, str]) -> HttpAnswer:
         if (token_file := self._destination.token_file) is not None:  # read each time: tokens are renewed
-            told = self._or_away(lambda path: bearer(self._key("token_file"), path), token_file)
-            headers = {**headers, "Authorization": told}
+            token = self._or_away(lambda path: bearer(self._key("token_file"), path), token_file)
+            headers = {**headers, "Authorization": token}
         try:
-            return self._http.ask(method, self._destination.url, content=body, headers=headers, largest=LARGEST_ANSWER)
-        except UnsuitableAnswer as error:
-            raise PeerUnavailable(f"{self._name}: the answer {error}") from error
-        except (httpx.HTTPError, OSError, ValueError) as error:
+            with self._http.answer(method, self._destination.url, content=body, headers=headers) as (status, told, _):
+                return HttpAnswer(status, told, b"")  # nothing follows from what it says besides
+        except (UnsuitableAnswer, httpx.HTTPError, OSError, ValueError) as error:
             raise PeerUnavailable(f"{self._name}: {type(error).__name__}") from error
 
     def _key(self, key: str) -> str:

@@ -38,8 +38,9 @@ def clock() -> HandClock:
 class Receiver:
     """Keeps what is posted, and answers as told, then 204."""
 
-    def __init__(self, *statuses: int) -> None:
-        self.statuses = list(statuses)
+    def __init__(self, *statuses: int, says: bytes = b"", **headers: str) -> None:
+        self.statuses, self.says = list(statuses), says
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
         self.posts: list[tuple[dict[str, str], bytes]] = []
         self.app = Starlette(routes=[HttpRoute("/hook", self._take, methods=["POST", "OPTIONS"])])
 
@@ -47,7 +48,8 @@ class Receiver:
         if request.method == "POST":
             self.posts.append((dict(request.headers), await request.body()))
         status = self.statuses.pop(0) if self.statuses else 204
-        return Response(status_code=status, headers={"Location": "/elsewhere"} if status == 302 else {})
+        headers = {"Location": "/elsewhere"} if status == 302 else self.headers
+        return Response(self.says, status, headers)
 
 
 def lane(out: Outgoing, clock: HandClock, url: str, **more: Any) -> Lane:
@@ -111,6 +113,17 @@ def test_a_server_that_is_silent_or_away_costs_only_time(out: Outgoing, clock: H
     assert not lane(out, clock, "http://127.0.0.1:9/hook").turn()
     (line,) = out.lines(job)
     assert (line.state, line.answer) == ("waiting", "hook: ConnectError")
+
+
+def test_whatever_else_the_answer_says_it_is_sent_once(out: Outgoing, clock: HandClock) -> None:
+    long = Receiver(200, says=bytes(4 * 2**20))
+    odd = Receiver(200, says=b"x", content_encoding="br")
+    for peer in (long, odd):
+        job = notification(out, "hook")
+        with serving(peer.app) as url:
+            drain(lane(out, clock, f"{url}/hook"))
+        assert [line.state for line in out.lines(job)] == ["delivered"]
+        assert len(peer.posts) == 1
 
 
 def test_an_object_that_is_no_notification_is_refused(out: Outgoing, clock: HandClock) -> None:
