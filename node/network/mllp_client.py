@@ -28,7 +28,7 @@ class Acknowledgement:
 
 
 class MllpClient:
-    """A connection to one listener, opened when the first message is sent.
+    """Connections to one listener, one for each message: what comes late of one is not taken for the next one's answer.
 
     Parameters
     ----------
@@ -77,15 +77,13 @@ class MllpClient:
         try:
             connection.settimeout(self._timeout_s)
             connection.sendall(START + message + END)
-            answer = self._answer(connection)
+            return read_acknowledgement(self._answer(connection))
         except OSError as error:
-            self.close()
             raise self._away(error) from error
-        try:
-            return read_acknowledgement(answer)
         except UnsuitableInput as error:
-            self.close()
             raise PeerUnavailable(f"{self._name}: the answer is no acknowledgement") from error
+        finally:
+            self.close()
 
     def close(self) -> None:
         """End the connection."""

@@ -29,12 +29,19 @@ def client(port: int, timeout_s: float = 10.0, tls: Tls | None = None) -> Iterat
         made.close()
 
 
-def test_messages_go_over_one_connection_and_each_is_acknowledged() -> None:
+def test_each_message_is_acknowledged_on_a_connection_of_its_own() -> None:
     peer = MllpPeer()
     with peer.listen() as port, client(port) as to:
         assert [to.ask(MESSAGE) for _ in range(3)] == [Acknowledgement("AA", "42")] * 3
     assert peer.received == [MESSAGE] * 3
-    assert peer.connections == 1
+    assert peer.connections == 3
+
+
+def test_a_second_answer_to_one_message_is_not_taken_for_the_next_ones() -> None:
+    again = "AA|{0}\r\x1c\r\x0bMSH|^~\\&|RIS|NORTH|||20260101||ACK|2|P|2.5.1\rMSA|AR|{0}|late"
+    peer = MllpPeer(again)
+    with peer.listen() as port, client(port) as to:
+        assert [to.ask(MESSAGE).code for _ in range(2)] == ["AA", "AA"]
 
 
 def test_a_refusal_is_an_answer_with_its_words() -> None:
