@@ -1,18 +1,15 @@
-"""What asking an archive has in common, by DIMSE or DICOMweb: an end to its time, and answers that are not believed."""
+"""What searching an archive has in common, by DIMSE or DICOMweb: answers that are not believed."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from node.errors import PeerUnavailable
 from node.prior.report import Moment, Wanted
 from pipelines.records.dates import partial_date
 from pipelines.records.record import Identity
 
-ANSWERS = 500  # to one question; an archive that gives more does not look at what was asked
 REPORTS_A_STUDY = 16  # objects of one study that are fetched at most
 WILD = "*?\\"  # in a query these stand for other patients' IDs
 
@@ -32,42 +29,6 @@ class EarlierStudy:
 
     study_instance_uid: str
     made: Moment
-
-
-class Deadline:
-    """The moment at which the search is over.
-
-    Parameters
-    ----------
-    name
-        Of the archive, for the message.
-    seconds
-        How long the search may take.
-    clock
-        Seconds that only go up.
-    """
-
-    def __init__(self, name: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._name, self._seconds, self._clock = name, seconds, clock
-        self._end = clock() + seconds
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is no time left."""
-        return self._clock() >= self._end
-
-    def left(self) -> float:
-        """Seconds that are left.
-
-        Raises
-        ------
-        PeerUnavailable
-            If there are none.
-        """
-        left = self._end - self._clock()
-        if left <= 0:
-            raise PeerUnavailable(f"{self._name}: did not answer within {self._seconds:g} s")
-        return left
 
 
 class PriorArchive(Protocol):

@@ -20,7 +20,8 @@ from node.database.connection import Database
 from node.database.tables import InstanceRow, JobRow, ObjectRow
 from node.errors import BeingStopped, JobFailed, NodeError, PeerUnavailable, ReadingFailed
 from node.network.associations import Associations
-from node.prior.archive import Deadline, PriorArchive, ReportReference
+from node.network.deadline import Deadline
+from node.prior.archive import PriorArchive, ReportReference
 from node.prior.dicomweb_archive import DicomWebArchive
 from node.prior.dimse_archive import DimseArchive
 from node.prior.own_reports import OwnReports, PatientKeys

@@ -6,8 +6,7 @@ from datetime import date
 
 import pytest
 
-from node.errors import PeerUnavailable
-from node.prior.archive import Deadline, EarlierStudy, earlier
+from node.prior.archive import EarlierStudy, earlier
 from node.prior.report import Moment, Wanted
 from pipelines.records.record import Identity
 
@@ -42,16 +41,6 @@ def test_what_is_no_earlier_study_of_the_patient_is_left_out(answer: tuple[str, 
 
 def test_another_birth_date_is_another_person_and_is_reported() -> None:
     assert earlier([("K4711", "19610101", "1.1", Moment("20240101"))], WANTED) == ([], ["birth date"])
-
-
-def test_a_search_ends_at_its_deadline() -> None:
-    now = 100.0
-    deadline = Deadline("pacs", 20.0, lambda: now)
-    now = 119.0
-    assert deadline.left() == 1.0
-    now = 120.0
-    with pytest.raises(PeerUnavailable, match="pacs: did not answer within 20 s"):
-        deadline.left()
 
 
 def test_a_study_twice_in_the_answers_is_one() -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BytesIO
 from typing import Any
 
 import pytest
-from pydicom.config import IGNORE
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
-from pynetdicom.dsutils import decode, encode
 
 from node.config import DimseDestination
 from node.demo.orthanc_process import free_port
 from node.errors import PeerUnavailable
+from node.network.deadline import Deadline
 from node.network.requestor import LARGEST_MESSAGE
 from node.network.sop_classes import StudyRootQueryRetrieveInformationModelFind
-from node.prior.archive import Deadline
-from node.prior.dimse_archive import DimseArchive, _asked_for
+from node.prior.dimse_archive import DimseArchive
 from tests.scp import end, listen
 
 
@@ -45,15 +41,3 @@ def test_an_answer_longer_than_any_honest_one_ends_the_search(bytes_: int) -> No
     finally:
         archive.close()
         end(server)
-
-
-def test_of_an_answer_only_what_was_asked_for_is_kept() -> None:
-    query, match = Dataset(), Dataset()
-    query.PatientID, query.StudyInstanceUID = "1", ""
-    match.SpecificCharacterSet = "ISO_IR 100"
-    match.StudyInstanceUID = "1.2.3"
-    match.add(DataElement("PatientID", "LO", "x" * 60_000, validation_mode=IGNORE))
-    match.PatientName, match.ReferencedSOPSequence = "Muster", [Dataset()]
-    sent = decode(BytesIO(encode(match, True, True) or b""), True, True)
-    kept = _asked_for(query, sent)
-    assert [element.keyword for element in kept] == ["SpecificCharacterSet", "StudyInstanceUID"]
