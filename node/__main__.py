@@ -403,6 +403,68 @@ def reroute(
     raise typer.Exit(run(studies or [], None if since_ is None else since(since_), config, dry_run=dry_run, every=all_))
 
 
+@app.command("run-study")
+def run_study(
+    studies: Annotated[
+        list[str] | None, typer.Argument(help="StudyInstanceUIDs.", metavar="STUDY", parser=_uid)
+    ] = None,
+    accession: Annotated[
+        list[str] | None, typer.Option(help="An accession number, with --from; can be repeated.", metavar="NUMBER")
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            help="A CSV file of accession_number or study_instance_uid.",
+            metavar="FILE",
+            parser=_path,
+        ),
+    ] = None,
+    archive: Annotated[
+        str, typer.Option("--from", help="The archive to fetch from, of run_requests.archives.", metavar="NAME")
+    ] = "",
+    route: Annotated[str, typer.Option(help="The route whose pipeline and settings are used.", metavar="NAME")] = "",
+    pipeline: Annotated[str, typer.Option(help="The pipeline, if one route runs it.", metavar="NAME")] = "",
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", help="A destination in place of the route's; can be repeated.", metavar="NAME"),
+    ] = None,
+    at_a_time: Annotated[int, typer.Option(help="Jobs of the list that may be under way.", min=1)] = 2,
+    hours: Annotated[
+        str | None, typer.Option(help="Begin work only between these times of day.", metavar="HH:MM-HH:MM")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="A CSV file for what became of each; what it lists as run is left out.", metavar="FILE"),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end of the jobs.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Have a pipeline run on studies that are stored, or fetched from an archive first, whatever the routes say.
+
+    A list is worked off one study after the other; called again with the same --report it goes on where it ended. No
+    route is asked about what is fetched. Exit code 1 if a study could not be run, or, with --wait, a job has no result.
+    """
+    from node.commands.run_study import pace
+    from node.commands.run_study import run_study as run
+
+    raise typer.Exit(
+        run(
+            studies or [],
+            config,
+            accession_numbers=accession or [],
+            listed_in=listed,
+            archive=archive,
+            pipeline=pipeline,
+            route=route,
+            to=to or [],
+            pace=pace(at_a_time, hours),
+            report=report,
+            wait=wait,
+        )
+    )
+
+
 def _input(text: str) -> Path:
     """A file or folder to run a pipeline on; a UID is one of a study that a node has stored."""
     if re.fullmatch(UID, text.strip()) and not Path(text).exists():

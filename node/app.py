@@ -28,6 +28,8 @@ from node.database.history import History
 from node.errors import ConfigurationError, PeerUnavailable
 from node.files import make_folder
 from node.models import checks as model_checks
+from node.on_demand.fetch_requests import FetchRequests
+from node.on_demand.fetching import Fetching
 from node.on_demand.requests import RunRequests
 from node.on_demand.web import RunWeb
 from node.patient_records.look_up import RecordLookUp, open_patient_records
@@ -198,7 +200,14 @@ class Node:
         remarks["refusals"] = refusals.problem
         proxies = configuration.status.trusted_proxies
         rerouting = Reroute(configuration, database, job_engine, now, readers)
-        runs = RunWeb(configuration.run_requests, RunRequests(configuration, database, rerouting), proxies)
+        fetching = Fetching(configuration, database, store)
+        run_requests = RunRequests(configuration, database, rerouting, fetching)
+        if configuration.run_requests.archives:
+            fetch_requests = FetchRequests(database, fetching, run_requests, now)
+            fetch_requests.loop.start()
+            stack.callback(fetch_requests.stop)
+            remarks["fetching"] = fetch_requests.loop.problem
+        runs = RunWeb(configuration.run_requests, run_requests, proxies)
         more = [*stow.routes(store, receive.dicomweb, proxies), *records.routes(), *runs.routes()]
         # many who look at the page at a time wait for each other, and never keep jobs or sending from the database
         for_page = open_database(configuration.node.database_url)

@@ -105,16 +105,16 @@ def _services() -> str:
             find,
             "no",
             "to check that a destination has the objects, if it does not offer storage commitment; to find earlier "
-            "reports in the archives of `priors.ask`",
+            "reports in the archives of `priors.ask`; to find studies in those of `run_requests.archives`",
         ),
         *(
-            (UID(uid).name, uid, "no", f"to retrieve earlier reports{how}")
+            (UID(uid).name, uid, "no", f"to retrieve earlier reports, and studies for requests, {how}")
             for uid, how in (
                 (
                     StudyRootQueryRetrieveInformationModelGet,
-                    ", if the archive offers it; the node takes the SCP role for reports",
+                    "if the archive offers it; the node takes the SCP role for their classes",
                 ),
-                (StudyRootQueryRetrieveInformationModelMove, " that C-GET does not deliver, to the node's own port"),
+                (StudyRootQueryRetrieveInformationModelMove, "if C-GET does not deliver them, to the node's own port"),
             )
         ),
     ]
@@ -247,7 +247,12 @@ def _web() -> str:
         ("Store transaction (STOW-RS)", "user agent", "destinations of kind `dicomweb`"),
         ("Search transaction (QIDO-RS)", "user agent", "to check that a destination has the objects"),
         ("Search transaction (QIDO-RS)", "user agent", "to find earlier reports in the archives of `priors.ask`"),
-        ("Retrieve transaction (WADO-RS)", "user agent", "to retrieve earlier reports, by instance"),
+        ("Search transaction (QIDO-RS)", "user agent", "to find studies in the archives of `run_requests.archives`"),
+        (
+            "Retrieve transaction (WADO-RS)",
+            "user agent",
+            "to retrieve earlier reports and studies, by instance",
+        ),
     ]
     return "## DICOMweb\n\n" + _table(("Transaction (PS3.18)", "Role", "Where"), rows)
 

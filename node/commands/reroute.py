@@ -51,13 +51,13 @@ def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry
     if not studies and since is None:
         complaints.print("name a study, or say --since")
         return USAGE
-    with _rerouting(config) as (_, database, rerouting):
+    with rerouting(config) as (_, database, again):
         chosen = [*studies, *(studies_since(database, since) if since else ())]
         found: list[Rerouted] = []
         problems, not_decided = 0, list[str]()
         for study in dict.fromkeys(chosen):
             try:
-                found += rerouting.reroute(study, dry_run=dry_run)
+                found += again.reroute(study, dry_run=dry_run)
             except (StudyNotFound, StillArriving, MustWait, ReadingFailed) as error:
                 unread = isinstance(error, MustWait | ReadingFailed)
                 not_decided.append(f"study {study}: {error}" if unread else str(error))
@@ -136,7 +136,7 @@ def start(
         A folder, or the first characters of an earlier version, in place of the version that is in force.
     """
     out, complaints = console(), console(error=True)
-    with _rerouting(config) as (configuration, database, rerouting):
+    with rerouting(config) as (configuration, database, again):
         try:
             name, chosen = route_for(configuration, pipeline, route or "", to)
         except UnknownName as error:
@@ -153,7 +153,7 @@ def start(
             return NOT_RIGHT
         chosen = chosen.model_copy(update={"settings": settings})
         queued = 0
-        for one in rerouting.run(study, chosen, series):
+        for one in again.run(study, chosen, series):
             if one.problem:
                 complaints.print(f"{one.about}: {one.problem}", style="yellow", markup=False)
             else:
@@ -163,14 +163,18 @@ def start(
 
 
 @contextmanager
-def _rerouting(config: Path) -> Iterator[tuple[Configuration, Database, Reroute]]:
+def rerouting(config: Path) -> Iterator[tuple[Configuration, Database, Reroute]]:
+    """What decides anew and runs by hand, beside a node that runs or does not."""
     from node.run.job_engine import JobEngine
 
     configuration, database = opened(config)
     with Readers(instances=configuration.node.data / "instances" if boxed(configuration) else None) as readers:
         job_engine = JobEngine(configuration, database, readers)
         try:
-            rerouting = Reroute(configuration, database, job_engine, lambda: datetime.now(UTC), readers)
-            yield configuration, database, rerouting
+            yield (
+                configuration,
+                database,
+                Reroute(configuration, database, job_engine, lambda: datetime.now(UTC), readers),
+            )
         finally:
             job_engine.stop()

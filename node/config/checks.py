@@ -411,6 +411,10 @@ def reports(configuration: Configuration) -> Iterator[CheckResult]:
         if moves and (why := _not_let_in(configuration, destination)):
             sentence = f"{why}: earlier reports that it moves to the node's port (C-MOVE) are refused there"
             yield CheckResult("priors.retrieve", "doubtful", f"{name}: {sentence}")
+        fetches = name in configuration.run_requests.archives and configuration.run_requests.retrieve == "move"
+        if fetches and (why := _not_let_in(configuration, destination)):
+            sentence = f"{why}: studies that it moves to the node's port (C-MOVE) are refused there"
+            yield CheckResult("run_requests.retrieve", "doubtful", f"{name}: {sentence}")
 
 
 def _not_let_in(configuration: Configuration, destination: DimseDestination) -> str | None:

@@ -388,9 +388,13 @@ class RecordSettings(TokenSection):
 
 
 class RunRequestSettings(TokenSection):
-    """Requests to run a pipeline on a stored study: POST /run on the status page's port."""
+    """Requests to run a pipeline on a study: POST /run on the status page's port."""
 
     enabled: bool = False
+    archives: tuple[Name, ...] = ()  # destinations of kind dimse or dicomweb that studies may be fetched from
+    retrieve: Literal["auto", "get", "move"] = "auto"  # from a DICOM archive
+    move_ae_title: AETitle | None = None  # that C-MOVE names, known to the archive; None: node.ae_title
+    timeout_s: float = Field(default=3600.0, gt=0)  # for each study
 
 
 class PriorSettings(Section):
@@ -470,6 +474,7 @@ class Configuration(Section):
             *((f"routes.{route}.destinations", of.destination_names, every, "") for route, of in self.routes.items()),
             ("records.answer_destinations", self.records.answer_destinations, servers, " of kind fhir"),
             ("priors.ask", self.priors.ask, archives, " of kind dimse or dicomweb"),
+            ("run_requests.archives", self.run_requests.archives, archives, " of kind dimse or dicomweb"),
         )
         wrong = [
             problem
@@ -478,6 +483,16 @@ class Configuration(Section):
         ]
         if wrong:
             raise ValueError("\n".join(wrong))
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_moved_is_taken(self) -> Self:
+        """The node answers to the AE title that C-MOVE names."""
+        title, receive = self.run_requests.move_ae_title, self.receive.dimse
+        if title not in (None, self.node.ae_title, *receive.ae_titles):
+            raise ValueError(
+                "run_requests.move_ae_title: should be one of receive.dimse.ae_titles, so that the node takes it"
+            )
         return self
 
     @model_validator(mode="after")

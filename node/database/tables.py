@@ -23,6 +23,7 @@ CommitmentRow    node.database.commitments, node.database.history
 ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
 ModelVersionRow  node.models.versions
+FetchRow         node.database.fetches
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
                  node.database.history, node.patient_records.refused, node.models.versions
 InstallationRow  node.database.installation
@@ -340,6 +341,25 @@ class CommitmentRow(Base):
         Index("commitment_due", "direction", "state", "not_before"),
         Index("commitment_due_at_peer", "direction", "peer", "state", "not_before"),
     )
+
+
+class FetchRow(Base):
+    """A request to run a pipeline on a study that is fetched from an archive first."""
+
+    __tablename__ = "fetch"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    archive: Mapped[str] = mapped_column(String(64))  # name of the destination that it is fetched from
+    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    asked: Mapped[dict[str, Any]]  # what is to run, as POST /run has it; no accession number
+    state: Mapped[str] = mapped_column(String(16), index=True)  # a FetchState
+    reason: Mapped[str] = mapped_column(Text, default="")
+    jobs: Mapped[list[str]]  # ids of those that were made
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    not_before: Mapped[datetime]
+    claimed_until: Mapped[datetime | None]  # by a node that fetches it; it is free again then
+    created: Mapped[datetime]
+    updated: Mapped[datetime]
 
 
 class ExecutorRow(Base):

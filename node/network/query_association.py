@@ -82,8 +82,8 @@ class QueryAssociation:
         """Whether the archive offers a service, such as `GET`."""
         return model in {str(context.abstract_syntax) for context in self._open().accepted_contexts}
 
-    def find(self, query: Dataset) -> list[Dataset]:
-        """The matches of a C-FIND, each with what was asked for and nothing else.
+    def find(self, query: Dataset, answers: int = ANSWERS) -> list[Dataset]:
+        """The matches of a C-FIND, at most so many, each with what was asked for and nothing else.
 
         Raises
         ------
@@ -98,8 +98,8 @@ class QueryAssociation:
             answer = status.get("Status")  # none where the peer aborts or says nothing in time
             if answer in PENDING and match is not None:
                 matches.append(_asked_for(query, match))
-                if len(matches) > ANSWERS:
-                    raise PeerUnavailable(f"{self._name}: gives more than {ANSWERS} answers to one question")
+                if len(matches) > answers:
+                    raise PeerUnavailable(f"{self._name}: gives more than {answers} answers to one question")
             elif answer != SUCCESS:
                 self._midway = answer is None
                 raise PeerUnavailable(f"{self._name}: {answered(answer)} to C-FIND")

@@ -1,4 +1,8 @@
-"""Run on demand: POST /run has a pipeline run on a study that is stored, whatever the conditions of its route say.
+"""Run on demand: a pipeline runs on a study that is stored or fetched first, whatever the conditions of its route say.
 
-Tests: `requests` is tested through `web`, on a whole node.
+`web` takes POST /run, `fetch_requests` works off those whose study is in an archive; `condyle run-study` does the same
+from the command line.
+
+Tests: `requests` is tested through `web`; `dimse_archive`, `dicomweb_archive` and `fetch_requests` through `fetching`, on
+a whole node with a real archive.
 """

@@ -1,4 +1,4 @@
-"""POST /run takes a request; GET /run/{job} says how far a job has come."""
+"""POST /run takes a request; GET /run/{id} says how far the job has come, or the request whose study is fetched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from node.config import Network, RunRequestSettings
 from node.config.mistakes import mistakes
-from node.errors import JobNotFound, MustWait, ReadingFailed, StillArriving, StudyNotFound
+from node.errors import JobNotFound, MustWait, PeerUnavailable, ReadingFailed, StillArriving, StudyNotFound
 from node.network.content_encoding import UnsuitableBody
 from node.network.content_type import media_and_parameters
 from node.network.http_answer import FEW_VALUES, UnsuitableAnswer, read_json
@@ -65,6 +65,8 @@ class RunWeb:
             return refusal
         try:
             asked = RunRequest.model_validate(await _json(request))
+            if asked.archive:
+                return _taken(await run_in_threadpool(self._requests.submit_fetch, asked))
             made = await run_in_threadpool(self._requests.submit, asked)
         except UnsuitableBody as problem:
             return _error(problem.status, problem.sentence)
@@ -78,18 +80,21 @@ class RunWeb:
             return _error(404, str(error))
         except StillArriving as error:
             return _error(409, str(error), again=True)
-        except (MustWait, ReadingFailed) as error:
+        except (MustWait, ReadingFailed, PeerUnavailable) as error:
             return _error(503, str(error), again=True)
         except SQLAlchemyError as error:
             return _database_away(error)
         return _answer(made)
 
     async def state(self, request: Request) -> Response:
-        """Answer with the job's state, its reason, and how many objects are where."""
+        """Answer with the state of the job, or of the request and its jobs, and how many objects are where."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         try:
-            return JSONResponse(asdict(await run_in_threadpool(self._requests.state, request.path_params["job"])))
+            asked = request.path_params["job"]
+            if (fetched := await run_in_threadpool(self._requests.fetch_state, asked)) is not None:
+                return JSONResponse(asdict(fetched))
+            return JSONResponse(asdict(await run_in_threadpool(self._requests.state, asked)))
         except JobNotFound as error:
             return _error(404, str(error))
         except SQLAlchemyError as error:
@@ -117,6 +122,10 @@ async def _json(request: Request) -> object:
         return read_json(body, FEW_VALUES)
     except UnsuitableAnswer:
         raise UnsuitableBody(400, "The body is not JSON, or nested too deeply") from None
+
+
+def _taken(request_id: str) -> Response:
+    return JSONResponse({"request": request_id}, 202, headers={"Location": f"/run/{request_id}"})
 
 
 def _answer(made: Sequence[ByHand]) -> Response:

@@ -25,6 +25,7 @@ from node.database.queries import UNDECIDED
 from node.database.tables import AssociationRow, InstanceRow, SeriesRow, StudyRow
 from node.errors import StillArriving, StudyNotFound
 
+FETCH = "fetch"  # the way of an association by which a study was fetched for a request
 AT_ONCE = 50  # complete series or studies handed out per poll, so that a backlog does not hold up what is new
 
 
@@ -207,6 +208,41 @@ def settled(session: Session, study_instance_uid: str) -> list[Complete]:
     if session.scalar(select(SeriesRow.series_instance_uid).where(of_study, UNDECIDED).limit(1)) is not None:
         raise StillArriving(f"study {study_instance_uid}: is not complete yet; the node decides when it is")
     return [*(_series(session, one, late=True) for one in series), _study(session, study)]
+
+
+def was_fetched(session: Session, complete: Complete, fetch_ae_title: str | None) -> bool:
+    """Whether all that no decision has seen of it was fetched for a request: no route is asked about that.
+
+    Parameters
+    ----------
+    fetch_ae_title
+        That C-MOVE names for such requests only; None: there is none.
+    """
+    by_series = complete.level == "series"
+    seen = SeriesRow.routed_instances if by_series else SeriesRow.study_routed_instances
+    of_what = [SeriesRow.study_instance_uid == complete.study_instance_uid, SeriesRow.instances > seen]
+    if by_series:
+        of_what.append(SeriesRow.series_instance_uid == complete.series_instance_uid)
+    came = session.execute(
+        select(AssociationRow.way, AssociationRow.called_ae_title)
+        .select_from(SeriesRow)
+        .outerjoin(AssociationRow, AssociationRow.id == SeriesRow.last_association_id)
+        .where(*of_what)
+    ).all()
+    return bool(came) and all(way == FETCH or called == (fetch_ae_title or False) for way, called in came)
+
+
+def settle_fetched(session: Session, study_instance_uid: str, fetch_ae_title: str | None, now: datetime) -> None:
+    """A study has been fetched whole: what came is decided about, by no route, and need not stay quiet for a while."""
+    of_study = SeriesRow.study_instance_uid == study_instance_uid
+    series = session.scalars(select(SeriesRow).where(of_study)).all()
+    study = session.get(StudyRow, study_instance_uid)
+    if study is None:
+        return
+    parts = [*(_series(session, one, late=False) for one in series), _study(session, study)]
+    for part in parts:
+        if was_fetched(session, part, fetch_ae_title):
+            Completion.settle(session, part, now)
 
 
 def _series(session: Session, row: SeriesRow | Row[*tuple[Any, ...]], *, late: bool) -> Complete:

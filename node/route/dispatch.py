@@ -23,7 +23,7 @@ from node.database.tables import AssociationRow, AuditRow, DecisionRow, Instance
 from node.errors import MustWait, ReadingFailed
 from node.models.versions import Versions, constructed, placed
 from node.reading import Reader
-from node.route.completion import Complete, Completion, images_of
+from node.route.completion import Complete, Completion, images_of, was_fetched
 from node.route.decide import Decision, compile_routes, decide, keys
 from node.route.facts_reader import FactsReader
 from node.study.images import require_whole
@@ -71,6 +71,8 @@ class Dispatcher:
     def dispatch(self, complete: Complete, *, untroubled: bool = True) -> list[Decision]:
         """Decide about `complete`, submit its jobs and settle it.
 
+        About what was fetched for a request no route is asked.
+
         The jobs come first and the settling last: what a kill interrupts is complete again after the restart, and the
         same images make the same job.
 
@@ -86,11 +88,15 @@ class Dispatcher:
         StorageAway
             If one of its images cannot be read now.
         """
-        decisions, jobs = self.decide(complete)
+        decisions, jobs = ([], {}) if self._was_fetched(complete) else self.decide(complete)
         for job in jobs.values():
             self._submit(job)
         self._settle(complete, decisions, jobs, untroubled=untroubled)
         return decisions
+
+    def _was_fetched(self, complete: Complete) -> bool:
+        with Session(self._database) as session:
+            return was_fetched(session, complete, self._configuration.run_requests.move_ae_title)
 
     def decide(self, complete: Complete, *, dry_run: bool = False) -> tuple[list[Decision], dict[str, Job]]:
         """What the routes decide about `complete`, and the job of each route that matches; submits nothing.
