@@ -101,6 +101,33 @@ class CodingScheme:
             )
         return self.code(value)
 
+    def add_spread(self, *names: Code) -> None:
+        """Name the standard deviation of each of `names`, which are codes of this scheme: ``<value>-SD``.
+
+        A number's uncertainty is a number of its own in a report. A viewer shows what a number is called and seldom
+        what modifies the name, so that a deviation of the same name would be read as a second finding.
+        """
+        for name in names:
+            row = self._codes[str(name.value)]
+            self.add(
+                f"{row.value}-SD",
+                f"{row.meaning}, standard deviation",
+                f"One standard deviation of {row.value}.",
+                row.since,
+            )
+
+    def add_interval(self, *names: Code) -> None:
+        """Name the ends of the interval of each of `names`, as `add_spread` does: ``<value>-LO``, ``<value>-HI``."""
+        for name in names:
+            row = self._codes[str(name.value)]
+            for end, word in (("LO", "lower"), ("HI", "upper")):
+                self.add(
+                    f"{row.value}-{end}",
+                    f"{row.meaning}, {word} end of interval",
+                    f"The {word} end of the prediction interval of {row.value}.",
+                    row.since,
+                )
+
     def code(self, value: str) -> Code:
         """The code `value`, e.g. ``CONDYLE.code("WHY-OOD")``.
 
@@ -219,6 +246,16 @@ INTERVAL_LOW = CONDYLE.add(
 INTERVAL_HIGH = CONDYLE.add(
     "INTERVAL-HI", "Upper end of the prediction interval", "Derivation of a number: upper end of the value's interval."
 )
+# of a number whose own scheme has no name for them
+VALUE_SD = CONDYLE.add(
+    "VALUE-SD", "Standard deviation of the value before", "One standard deviation of the number that stands before it."
+)
+VALUE_LOW = CONDYLE.add(
+    "VALUE-LO", "Lower end of interval of the value before", "Lower end of the interval of the number before it."
+)
+VALUE_HIGH = CONDYLE.add(
+    "VALUE-HI", "Upper end of interval of the value before", "Upper end of the interval of the number before it."
+)
 NOT_RUN = CONDYLE.add("NOT-RUN", "Analysis not performed", "A pipeline was due and did not run.")
 NO_FINDING = CONDYLE.add("NO-FINDING", "No finding", "The images were analysed, and nothing is reported of them.")
 NOT_EVALUABLE = CONDYLE.add("NOT-EVALUABLE", "Not evaluable", "Looked for and could not be judged.")
@@ -270,11 +307,32 @@ SOURCE_IMAGE_FOR_PROCESSING = standard.DCM.SourceImageForImageProcessingOperatio
 NO_UNITS, PERCENT, DECIBEL = standard.UCUM.NoUnits, standard.UCUM.Percent, standard.UCUM.Decibel
 RATIO, ARBITRARY_UNIT, MILLIMETRE = standard.UCUM.Ratio, standard.UCUM.ArbitraryUnit, standard.UCUM.Millimeter
 YEAR = standard.UCUM.Year
+# of a difference of scores. Not the unit 1: OHIF writes nothing for the value 0, so that 0 of the unit 1 reads as 1
+POINTS = Code("{score}", "UCUM", "score")
 
 
 def score_range(maximum: float) -> Code:
     """The unit of a score from 0 to `maximum`, in the style of the Standard's CAD templates ({0:100}, UCUM)."""
     return Code(f"{{0:{maximum:g}}}", "UCUM", f"range: 0:{maximum:g}")
+
+
+FRACTION = score_range(1)  # of a probability and whatever else goes from 0 to 1; not the unit 1, as for `POINTS`
+
+
+# ---- names of a number's uncertainty
+def spread_of(name: Code) -> Code:
+    """What the standard deviation of the number `name` is called; see `CodingScheme.add_spread`."""
+    return _beside(name, "SD", VALUE_SD)
+
+
+def interval_of(name: Code) -> tuple[Code, Code]:
+    """What the lower and the upper end of the interval of the number `name` are called."""
+    return _beside(name, "LO", VALUE_LOW), _beside(name, "HI", VALUE_HIGH)
+
+
+def _beside(name: Code, what: str, without: Code) -> Code:
+    scheme, value = scheme_of(name), f"{name.value}-{what}"
+    return without if scheme is None or value not in scheme else scheme.code(value)
 
 
 # ---- SNOMED codes outside DICOM's own content

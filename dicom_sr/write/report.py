@@ -245,19 +245,22 @@ class MeasurementTree:
         return {name: place for name, place in found.items() if place is not None}
 
     def _numbers(self, measurement: Measurement) -> list[hd.sr.Measurement]:
-        """The value, then its uncertainty as numbers of the same name that differ in their derivation.
+        """The value, then its uncertainty: numbers with names of their own, since viewers drop what modifies a name.
 
-        TID 310's children would be the Standard's own way, but PixelMed's validator calls each an error.
+        TID 310's children would be the Standard's own way, but viewers drop them too, and PixelMed's validator calls
+        each an error.
         """
-        name, unit = self._provenance.reported(measurement.name), measurement.unit
-        numbers = [(measurement.value, measurement.derivation)]
-        if measurement.standard_deviation is not None:
-            numbers.append((measurement.standard_deviation, codes.STANDARD_DEVIATION))
+        numbers = [(measurement.name, measurement.value, measurement.derivation)]
+        if (deviation := measurement.standard_deviation) is not None:
+            numbers.append((codes.spread_of(measurement.name), deviation, codes.STANDARD_DEVIATION))
         if measurement.interval is not None:
-            numbers += [(measurement.interval[0], codes.INTERVAL_LOW), (measurement.interval[1], codes.INTERVAL_HIGH)]
+            derivations = (codes.INTERVAL_LOW, codes.INTERVAL_HIGH)
+            numbers += zip(codes.interval_of(measurement.name), measurement.interval, derivations, strict=True)
         return [
-            hd.sr.Measurement(name=name, value=_number(value), unit=unit, derivation=derivation)
-            for value, derivation in numbers
+            hd.sr.Measurement(
+                name=self._provenance.reported(name), value=_number(value), unit=measurement.unit, derivation=derivation
+            )
+            for name, value, derivation in numbers
         ]
 
     def _region(self, region: Region) -> hd.sr.ImageRegion:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dicom_sr import codes
 from dicom_sr.codes import CONDYLE
 
-FOOT, HAND, NO_UNITS, SALIENCY = codes.FOOT, codes.HAND, codes.NO_UNITS, codes.SALIENCY
+FOOT, HAND, SALIENCY = codes.FOOT, codes.HAND, codes.SALIENCY
+NO_UNITS, POINTS = codes.NO_UNITS, codes.POINTS
 
 SVH_JOINT = CONDYLE.add("SVH-JOINT", "Sharp/van der Heijde joint assessed", "The group holds the scores of one site.")
 SVH_SUM = CONDYLE.add("SVH-SUM", "Sharp/van der Heijde sum", "The group holds sums over several sites.")
@@ -91,3 +92,8 @@ JOINT_CONF = CONDYLE.add(
     "JOINT-CONF", "Confidence of localisation", "Probability that the marked place is the named site."
 )
 CENTRE = CONDYLE.add("CENTRE", "Joint centre", "The point that the model took for the middle of the site.")
+
+# ---- how sure the scores are
+_TOTALS = (SVH_ERO_LIMB, SVH_JSN_LIMB, SVH_ERO_TOTAL, SVH_JSN_TOTAL, SVH_TOTAL)
+CONDYLE.add_spread(SVH_ERO, SVH_JSN, *_TOTALS)
+CONDYLE.add_interval(*_TOTALS)

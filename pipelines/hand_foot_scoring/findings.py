@@ -108,7 +108,7 @@ def _course(site: FilmSite, progress: Progression) -> tuple[tuple[Measurement, .
         Measurement(
             codes.SVH_ERO_CHANGE if cell.kind == "erosion" else codes.SVH_JSN_CHANGE,
             round(progress.cells[cell].difference, 2),
-            codes.NO_UNITS,
+            codes.POINTS,
         )
         for cell in site.cells
         if cell in progress.cells
@@ -236,7 +236,7 @@ def change(progress: Progression, chosen: LimbFilm) -> Finding:
     by_kind = {
         name: [c.difference for cell, c in progress.cells.items() if cell.kind == kind] for kind, name in names.items()
     }
-    unit = codes.NO_UNITS
+    unit = codes.POINTS
     verdict = codes.SVH_CHANGED if progress.beyond_error else codes.SVH_STABLE
     return Finding(
         "SvH change",

@@ -26,7 +26,7 @@ from pipelines.svh_sites import SVH_SITES, SvhSite
 _SITE_OF = {site.modifier_value: site for site in SVH_SITES}
 _KIND_OF: dict[str, Kind] = {SVH_ERO.value: "erosion", SVH_JSN.value: "narrowing"}
 _SIDE_OF: dict[str, Side] = {"7771000": "L", "24028007": "R"}  # SCT Left, Right (CID 244)
-_STANDARD_DEVIATION = "386136009"
+_STANDARD_DEVIATION = "386136009"  # of older reports, in which a deviation had the name of its score
 
 
 def reports(study: Study) -> tuple[Instance, ...]:

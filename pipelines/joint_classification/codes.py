@@ -9,7 +9,7 @@ from dicom_sr.codes import CONDYLE, review_snomed
 
 FINGER_JOINT, GRAD_CAM, SALIENCY = codes.FINGER_JOINT, codes.GRAD_CAM, codes.SALIENCY
 SPATIAL_CONCEPT = codes.SPATIAL_CONCEPT
-NO_UNITS, OOD, RATIO = codes.NO_UNITS, codes.OOD, codes.RATIO
+FRACTION, NO_UNITS, OOD, RATIO = codes.FRACTION, codes.NO_UNITS, codes.OOD, codes.RATIO
 WHY, WHY_INPUT, WHY_LOWCONF, WHY_OOD = codes.WHY, codes.WHY_INPUT, codes.WHY_LOWCONF, codes.WHY_OOD
 
 RHEUMATOID_ARTHRITIS = review_snomed(
@@ -85,3 +85,6 @@ PROBABILITIES = {"RA": PROB_RA, "PSA": PROB_PSA, "HC": PROB_HC}
 LIKELIHOOD_RATIOS = {"RA": LR_RA, "PSA": LR_PSA, "HC": LR_HC}
 CLUSTERS = {"RA": CLUSTER_RA, "PSA": CLUSTER_PSA, "HC": CLUSTER_HC}
 LATENT = (LAT_1, LAT_2, LAT_3)
+
+# how sure the numbers are
+CONDYLE.add_interval(*PROBABILITIES.values(), *LIKELIHOOD_RATIOS.values())

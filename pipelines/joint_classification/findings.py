@@ -28,8 +28,8 @@ def finding(opinion: Opinion, model: Classifier) -> Finding:
     measurements = [*_probabilities(opinion, model)] if opinion.verdict.reason != "foreign" else []
     overall = opinion.overall
     measurements += [
-        Measurement(codes.UNC_ENT, float(overall.entropy[0]), codes.NO_UNITS),
-        Measurement(codes.OOD, 1.0 - float(overall.p_value[0]), codes.NO_UNITS),
+        Measurement(codes.UNC_ENT, float(overall.entropy[0]), codes.FRACTION),
+        Measurement(codes.OOD, 1.0 - float(overall.p_value[0]), codes.FRACTION),
         Measurement(codes.RECON_ERR, float(overall.reconstruction_error[0]), codes.NO_UNITS),
         *(Measurement(codes.LATENT[axis], float(overall.position[0, axis]), codes.NO_UNITS) for axis in (0, 1)),
     ]
@@ -53,7 +53,7 @@ def _probabilities(opinion: Opinion, model: Classifier) -> list[Measurement]:
         low, high = (float(end) for end in opinion.overall.intervals[0, number])
         value = float(opinion.overall.probabilities[0, number])
         name = codes.PROBABILITIES[KEYS[condition]]
-        found.append(Measurement(name, value, codes.NO_UNITS, interval=(low, high)))
+        found.append(Measurement(name, value, codes.FRACTION, interval=(low, high)))
     if opinion.verdict.determined and opinion.condition in model.likelihood_ratios:
         ratio, low, high = model.likelihood_ratios[opinion.condition]
         name = codes.LIKELIHOOD_RATIOS[KEYS[opinion.condition]]

@@ -7,6 +7,7 @@ import hashlib
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
+from dicom_sr import codes
 from dicom_sr.codes import CONDYLE, CodingScheme, register
 from pipelines.monai_bundle.settings import BundleEntry, CodeTriple, Number
 
@@ -19,7 +20,8 @@ PROBABILITY = CONDYLE.add(
 SCORE = CONDYLE.add("SCORE", "Score of the detection", "How sure the model is of what it marks, 0-1; no probability.")
 VOLUME, CUBIC_CENTIMETRE = standard.SCT.Volume, standard.UCUM.CubicCentimeter
 AREA, SQUARE_CENTIMETRE = standard.SCT.Area, standard.UCUM.SquareCentimeter
-LENGTH, NO_UNITS, MILLIMETRE = standard.SCT.Length, standard.UCUM.NoUnits, standard.UCUM.Millimeter
+LENGTH, MILLIMETRE = standard.SCT.Length, standard.UCUM.Millimeter
+FRACTION = codes.FRACTION
 
 
 def code(name: str, triple: CodeTriple | None) -> Code:

@@ -277,7 +277,7 @@ def _classes(output: Classes, made: Mapping[str, NDArray[Any]], image: Image, ch
     bars = []
     for name, one in output.classes.items():
         probability, kind = float(values[placed[name]]), codes.code(name, one.type)
-        measurement = Measurement(codes.PROBABILITY, probability, codes.NO_UNITS)
+        measurement = Measurement(codes.PROBABILITY, probability, codes.FRACTION)
         side: Literal["R", "L", "B"] | None = None if one.side == "U" else one.side
         site = None if side is None else Site(kind, side)
         result.findings.append(Finding(name[:64], kind, site, None, (measurement,), images=image.chosen.references[:1]))
@@ -338,7 +338,7 @@ def _boxes(output: Boxes, made: Mapping[str, NDArray[Any]], image: Image) -> Fou
 
 def _box_numbers(score: float, half_mm: NDArray[np.float64], image: Image) -> tuple[Measurement, ...]:
     longest = Measurement(codes.LENGTH, 2 * float(half_mm.max()), codes.MILLIMETRE)
-    return (Measurement(codes.SCORE, score, codes.NO_UNITS), *((longest,) if image.has_scale else ()))
+    return (Measurement(codes.SCORE, score, codes.FRACTION), *((longest,) if image.has_scale else ()))
 
 
 def _points(output: Points, made: Mapping[str, NDArray[Any]], image: Image, channels: Mapping[int, str]) -> Found:

@@ -12,10 +12,11 @@ from pipelines.hand_foot_scoring import codes as hands
 from pipelines.joint_classification import codes as joints
 from pipelines.knee_oa_risk import codes as risk
 from pipelines.knee_super_resolution import codes as thin_slices
+from pipelines.monai_bundle import codes as bundles
 
 CONCEPTS: dict[str, dict[str, dict[str, object]]] = dict(_concepts)  # type: ignore[arg-type]
 IN_DICOM = {value for rows in CONCEPTS["SCT"].values() for value in rows}
-MODULES = (codes, hands, joints, risk, thin_slices)
+MODULES = (codes, hands, joints, risk, thin_slices, bundles)
 
 
 def snomed_codes() -> set[str]:
@@ -29,7 +30,7 @@ def snomed_codes() -> set[str]:
 
 def test_private_values_are_unique_short_and_upper_case() -> None:
     values = [row.value for row in CONDYLE.rows]
-    assert len(values) == len(set(values)) == 139
+    assert len(values) == len(set(values)) == 172
     assert all(0 < len(value) <= 16 and value == value.upper() for value in values)
 
 
@@ -41,6 +42,19 @@ def test_private_meanings_fit_a_long_string_and_say_something() -> None:
 def test_a_value_that_is_not_in_the_table_is_no_code() -> None:
     with pytest.raises(KeyError):
         codes.private("SVH-NOTHING")
+
+
+def test_every_number_with_an_uncertainty_has_names_for_it_that_say_whose_it_is() -> None:
+    assert codes.spread_of(hands.SVH_ERO).meaning == "Erosion score, standard deviation"
+    low, high = codes.interval_of(joints.PROB_RA)
+    assert (low.value, high.value) == ("PROB-RA-LO", "PROB-RA-HI")
+    assert low.meaning == "Probability of rheumatoid arthritis, lower end of interval"
+
+
+def test_a_number_whose_scheme_has_no_name_for_its_uncertainty_gets_the_general_one() -> None:
+    standard = Code("112031", "DCM", "Attenuation Coefficient")
+    assert codes.spread_of(standard) == codes.VALUE_SD
+    assert codes.interval_of(standard) == (codes.VALUE_LOW, codes.VALUE_HIGH)
 
 
 # ---- schemes

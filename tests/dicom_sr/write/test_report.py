@@ -34,22 +34,25 @@ def named(group: Dataset, value: str) -> list[Dataset]:
 
 def numbers(group: Dataset, value: str) -> list[tuple[float, str]]:
     """The numbers of a name, each with its derivation or an empty text."""
-    found = []
-    for item in named(group, value):
-        derivation = [
-            i.ConceptCodeSequence[0].CodeValue
-            for i in item.get("ContentSequence", [])
-            if i.ConceptNameCodeSequence[0].CodeValue == "121401"
-        ]
-        found.append((float(item.MeasuredValueSequence[0].NumericValue), "".join(derivation)))
-    return found
+    return [numbers_of(item) for item in named(group, value)]
+
+
+def numbers_of(item: Dataset) -> tuple[float, str]:
+    """The number that an item holds, with its derivation or an empty text."""
+    derivation = [
+        i.ConceptCodeSequence[0].CodeValue
+        for i in item.get("ContentSequence", [])
+        if i.ConceptNameCodeSequence[0].CodeValue == "121401"
+    ]
+    return float(item.MeasuredValueSequence[0].NumericValue), "".join(derivation)
 
 
 def test_a_joint_says_what_where_and_how_sure(tmp_path: Path, encoded: Encode) -> None:
     report, _ = encoded(joint_result(radiograph_study(tmp_path / "in")), "report")["report"]
     assert report.ConceptNameCodeSequence[0].CodeValue == "126000"
     (group,) = groups(report)
-    assert numbers(group, "SVH-ERO") == [(2.4, ""), (0.4, "386136009")]
+    assert numbers(group, "SVH-ERO") == [(2.4, "")]
+    assert numbers(group, "SVH-ERO-SD") == [(0.4, "386136009")]
     (site,) = named(group, "363698007")
     assert site.ConceptCodeSequence[0].CodeValue == "125682004"
     children = {
@@ -82,14 +85,25 @@ def test_a_number_without_a_place_gets_the_border_of_the_derived_slice(tmp_path:
         assert np.reshape(region.GraphicData, (-1, 2)).max(0).tolist() == [ds.Columns, ds.Rows]
 
 
-def test_the_ends_of_an_interval_are_told_from_the_value(tmp_path: Path, encoded: Encode) -> None:
+def test_uncertainty_has_names_of_its_own_and_stands_behind_its_value(tmp_path: Path, encoded: Encode) -> None:
     report, _ = encoded(knee_result(knee_study(tmp_path / "in")), "report")["report"]
-    assert numbers(groups(report)[0], "QA-PSNR") == [
-        (41.25, ""),
-        (0.5, "386136009"),
-        (40.1, "INTERVAL-LO"),
-        (42.3, "INTERVAL-HI"),
+    group = groups(report)[0]
+    assert numbers(group, "QA-PSNR") == [(41.25, "")]
+    at = group.ContentSequence.index(named(group, "QA-PSNR")[0])
+    behind = [(i.ConceptNameCodeSequence[0].CodeValue, *numbers_of(i)) for i in group.ContentSequence[at + 1 : at + 4]]
+    assert behind == [
+        ("VALUE-SD", 0.5, "386136009"),
+        ("VALUE-LO", 40.1, "INTERVAL-LO"),
+        ("VALUE-HI", 42.3, "INTERVAL-HI"),
     ]
+
+
+def test_no_two_numbers_of_a_group_have_the_same_name(tmp_path: Path, encoded: Encode) -> None:
+    for result in (joint_result(radiograph_study(tmp_path / "1")), knee_result(knee_study(tmp_path / "2"))):
+        report, _ = encoded(result, "report")["report"]
+        for group in groups(report):
+            names = [i.ConceptNameCodeSequence[0].CodeMeaning for i in group.ContentSequence if i.ValueType == "NUM"]
+            assert len(names) == len(set(names)) > 1
 
 
 def test_what_could_not_be_judged_has_a_reason_and_no_number(tmp_path: Path, encoded: Encode) -> None:

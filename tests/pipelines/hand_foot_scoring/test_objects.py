@@ -93,6 +93,22 @@ def test_the_report_has_a_group_for_each_site_with_its_change(objects: tuple[Enc
     assert "SVH-TOTAL" in told["SvH total"]
 
 
+def test_a_report_in_which_a_deviation_has_the_name_of_its_score_is_read_as_any_other(
+    objects: tuple[EncodedObject, ...], tmp_path: Path
+) -> None:
+    path = next(one.path for one in objects if one.kind == "report")
+    report, renamed = pydicom.dcmread(path), 0
+    for group in groups(report):
+        for item in group.ContentSequence:
+            name = item.ConceptNameCodeSequence[0]
+            if name.CodeValue in ("SVH-ERO-SD", "SVH-JSN-SD"):
+                name.CodeValue, renamed = name.CodeValue.removesuffix("-SD"), renamed + 1
+    report.save_as(tmp_path / "old.dcm")
+    old, new = (prior.read(read_studies([each])[0].instances[0]) for each in (tmp_path / "old.dcm", path))
+    assert old == new
+    assert len(new) == renamed == 2 * len(SITES)
+
+
 def groups(item: pydicom.Dataset) -> list[pydicom.Dataset]:
     children = item.get("ContentSequence") or []
     mine = [item] if any(child.ValueType == "NUM" for child in children) else []
