@@ -16,11 +16,12 @@ from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from dicom_sr import codes
 from dicom_sr.errors import EncodingError
-from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, NotRun, Region, Site, frame_outline
-from dicom_sr.profile import RESEARCH_USE, EncodedObject
+from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, Region, Site, frame_outline
+from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.segment_places import SegmentPlace
+from dicom_sr.write import statements
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.equipment import algorithm_parameters, algorithm_uid, algorithms, manufacturer
 from dicom_sr.write.finish import finish, write
@@ -113,7 +114,7 @@ class MeasurementTree:
         )
         items = list(report[0].ContentSequence)
         at = next(i for i, item in enumerate(items) if item.name == standard.DCM.ImagingMeasurements)
-        texts = [text_item(name, text) for name, text in self._sentences()]
+        texts = [text_item(name, text) for name, text in statements.sentences(provenance)]
         # a plain data set: highdicom's own look into every item that is put into them
         self.content = Dataset()
         self.content.update({element.tag: element for element in report[0] if element.keyword != "ContentSequence"})
@@ -152,31 +153,12 @@ class MeasurementTree:
             family=codes.ARTIFICIAL_INTELLIGENCE,
         )
 
-    def _sentences(self) -> list[tuple[Code, str]]:
-        """Conclusion, what was not evaluable, limits: plain text under the root."""
-        result, comment = self._result, standard.DCM.Comment
-        if isinstance(result, NotRun):
-            why = (standard.DCM.Conclusion, f"Analysis not performed: {result.reason}")
-            return [why, *((comment, text) for text in self._provenance.limits), (comment, RESEARCH_USE)]
-        texts = [(standard.DCM.Conclusion, text) for text in result.conclusion]
-        texts += [(comment, f"Not evaluable: {item.tracking_id}: {item.sentence}") for item in result.not_evaluable]
-        texts += [(comment, text) for text in self._provenance.limits]
-        return [*texts, (comment, f"{RESEARCH_USE} {_sentence(result.model.trained_on)}")]
-
     # ---- groups
     def _groups(self) -> list[Group]:
-        result = self._result
-        if isinstance(result, NotRun):
-            finding = Finding(
-                f"{result.title} not performed",
-                codes.NOT_RUN,
-                evaluations=(),
-            )
-            return [self._finding(finding)]
-        findings = result.findings
-        if not (findings or result.not_evaluable):  # TID 1500 wants a group
-            findings = (Finding(f"{result.title}: no finding", codes.NO_FINDING),)
-        return [*map(self._finding, findings), *map(self._not_evaluable, result.not_evaluable)]
+        return [
+            self._not_evaluable(found) if isinstance(found, NotEvaluable) else self._finding(found)
+            for found in statements.findings(self._provenance)
+        ]
 
     def _finding(self, finding: Finding) -> Group:
         return self._group(
@@ -251,11 +233,8 @@ class MeasurementTree:
         each an error.
         """
         numbers = [(measurement.name, measurement.value, measurement.derivation)]
-        if (deviation := measurement.standard_deviation) is not None:
-            numbers.append((codes.spread_of(measurement.name), deviation, codes.STANDARD_DEVIATION))
-        if measurement.interval is not None:
-            derivations = (codes.INTERVAL_LOW, codes.INTERVAL_HIGH)
-            numbers += zip(codes.interval_of(measurement.name), measurement.interval, derivations, strict=True)
+        for one in statements.uncertainties(measurement, self._provenance):
+            numbers.append((one.name, one.value, one.derivation))
         return [
             hd.sr.Measurement(
                 name=self._provenance.reported(name), value=_number(value), unit=measurement.unit, derivation=derivation
@@ -341,8 +320,3 @@ def _site(site: Site) -> hd.sr.FindingSite:
 def _number(value: float) -> float:
     """`value` with six significant digits: it becomes a decimal string, and no model knows more."""
     return float(f"{value:.6g}")
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""

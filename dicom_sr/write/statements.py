@@ -57,20 +57,20 @@ def findings(provenance: Provenance) -> tuple[Finding | NotEvaluable, ...]:
 class Uncertainty:
     """A number that says how sure another is."""
 
-    name: Code
+    name: Code  # its own, which tells it from the other
+    derivation: Code
     value: float
 
 
 def uncertainties(measurement: Measurement, provenance: Provenance) -> Iterator[Uncertainty]:
     """Standard deviation and interval of a number, where they are known."""
     if measurement.standard_deviation is not None:
-        yield Uncertainty(codes.STANDARD_DEVIATION, measurement.standard_deviation)
+        yield Uncertainty(codes.spread_of(measurement.name), codes.STANDARD_DEVIATION, measurement.standard_deviation)
     if measurement.interval is not None:
         record = _record(provenance)
-        low = codes.INTERVAL_LOW if record is None else record.interval_low
-        high = codes.INTERVAL_HIGH if record is None else record.interval_high
-        yield Uncertainty(low, measurement.interval[0])
-        yield Uncertainty(high, measurement.interval[1])
+        low, high = (record.interval_low, record.interval_high) if record else codes.interval_of(measurement.name)
+        yield Uncertainty(low, codes.INTERVAL_LOW, measurement.interval[0])
+        yield Uncertainty(high, codes.INTERVAL_HIGH, measurement.interval[1])
 
 
 def uncertainty_in_words(measurement: Measurement) -> str:

@@ -104,7 +104,7 @@ def test_a_number_has_its_unit_its_uncertainty_its_place_and_its_device(tmp_path
     unit = {"unit": "no units", "system": "http://unitsofmeasure.org", "code": "1"}
     assert number["valueQuantity"] == {"value": 1.25e-05, **unit}
     uncertainty = {one["code"]["coding"][0]["code"]: one["valueQuantity"]["value"] for one in number["component"]}
-    assert uncertainty == {"386136009": 0.4, "INTERVAL-LO": 1.5, "INTERVAL-HI": 2.25}
+    assert uncertainty == {"VALUE-SD": 0.4, "VALUE-LO": 1.5, "VALUE-HI": 2.25}
     assert number["note"][0]["text"] == "Standard deviation 0.4, 90% interval 1.5 to 2.25"
     assert number["bodySite"]["coding"][0]["code"] == codes.KNEE_JOINT.value
     (place,) = number["contained"]

@@ -97,9 +97,9 @@ def test_a_finding_is_told_with_its_place_its_numbers_and_how_sure_they_are(tmp_
         ("1", "CWE", "363698007", codes.KNEE_JOINT.value, "", "P"),
         ("1", "CWE", "272741003", codes.LEFT.value, "", "P"),
         ("1.1", "NM", codes.SIGNAL_TO_NOISE.value, "0.0000125", "1", "P"),
-        ("1.1.1", "NM", "386136009", "0.4", "1", "P"),
-        ("1.1.2", "NM", "INTERVAL-LO", "1.5", "1", "P"),
-        ("1.1.3", "NM", "INTERVAL-HI", "2.25", "1", "P"),
+        ("1.1.1", "NM", "VALUE-SD", "0.4", "1", "P"),
+        ("1.1.2", "NM", "VALUE-LO", "1.5", "1", "P"),
+        ("1.1.3", "NM", "VALUE-HI", "2.25", "1", "P"),
         ("1.2", "CWE", codes.IMAGE_QUALITY.value, codes.NORMAL.value, "", "P"),
     ]
     notes = [one.component(3) for one in found if one.name == "NTE"]
