@@ -163,8 +163,9 @@ def test_a_stored_study_is_done_again_by_another_version(tmp_path: Path, condyle
         still = done(condyle, node, "model", "use", "trial", weights[1][:12])
         assert "version " + weights[1][:12] in still
         named = {
-            digest: dcmread(path)
+            digest: report
             for path in (node.folder / "out").rglob("*.dcm")
+            if (report := dcmread(path)).Modality == "SR"
             for digest in weights
             if f"weights sha256:{digest}".encode() in path.read_bytes()
         }
