@@ -1,8 +1,7 @@
 """Requests whose study is fetched first: taken by one node at a time, and never forgotten.
 
-waiting -> fetching -> arrived -> done
-              |           |
-           waiting      failed     (and from `failed` to `waiting`, when it is asked for again)
+A request goes from `waiting` over `fetching` and `arrived` to `done`, or ends as `failed`. What could not be fetched
+waits again for a while; what has failed, or is done, waits once more when it is asked for again.
 """
 
 from __future__ import annotations
