@@ -1,5 +1,5 @@
 """DICOM objects to destinations, with proof.
 
-Tests: `delivery` holds the types that the kinds of delivery share; `notification_file` is tested with the two that
-use it.
+Tests: `delivery` and `one_by_one` hold what the kinds of delivery share; `notification_file` is tested with the two
+that use it.
 """

@@ -6,7 +6,7 @@ import smtplib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -17,15 +17,16 @@ from node.config import EmailDestination
 from node.config.secret_files import read_secret
 from node.errors import ConfigurationError, PeerUnavailable
 from node.network.tls import server_trust
-from node.send.delivery import Answer, F, Outcome
+from node.send.delivery import Answer, Outcome
 from node.send.email_text import email
-from node.send.notification_file import read_notification
+from node.send.notification_file import NOT_ONE, read_notification
+from node.send.one_by_one import OneByOne
 
 LONGEST_IN_SILENCES = 4  # a server that says a word now and then has no longer than so many timeouts for a message
 OK, FORWARDED = 250, 251
 
 
-class EmailDelivery:
+class EmailDelivery(OneByOne):
     """Sends each notification as one message to all recipients. Its Message-ID is the same however often it is sent.
 
     Parameters
@@ -47,26 +48,9 @@ class EmailDelivery:
         key_file: Path | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._name, self._destination, self._key_file, self._clock = name, destination, key_file, clock
+        super().__init__(name, key_file)
+        self._destination, self._clock = destination, clock
         self._smtp: smtplib.SMTP | None = None
-
-    def announce(self, items: Sequence[ObjectFile]) -> None:
-        """Nothing is negotiated beforehand."""
-
-    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
-        """Send each notification and yield the server's answer.
-
-        Raises
-        ------
-        PeerUnavailable
-            If the server cannot be reached, or does not know the account: all of that may be put right.
-        """
-        for item in items:
-            yield item, self._send(item)
-
-    def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
-        """None: a mail server cannot be asked."""
-        return None
 
     def ping(self) -> str:
         """Connect and sign in; nothing is sent.
@@ -90,10 +74,10 @@ class EmailDelivery:
 
     # ---- one message
     def _send(self, item: ObjectFile) -> Answer:
-        read = read_notification(item, self._key_file, self._name)
-        if read is None:
-            return Answer(Outcome.REFUSED, "not a notification")
-        message = email(read[1], item.sop_instance_uid, self._destination, format_datetime(self._clock()))
+        told = None if item.sop_class_uid else read_notification(self._content(item))
+        if told is None:
+            return Answer(Outcome.REFUSED, NOT_ONE)
+        message = email(told, item.sop_instance_uid, self._destination, format_datetime(self._clock()))
         with self._in_time():
             return self._exchange(self._open(), message.as_bytes())
 

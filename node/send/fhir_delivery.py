@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from dicom_sr.profile import ObjectFile
 from node.config import FhirDestination
 from node.errors import ConfigurationError, PeerRefused, PeerUnavailable
 from node.network.fhir_client import FhirClient
-from node.send.delivery import Answer, F, Outcome
+from node.send.delivery import Answer, Outcome
 from node.send.fhir_reports import identifier, main_resource, with_patient, with_what_it_leaves_behind, withdrawal
-from node.study.sealing import unseal
+from node.send.one_by_one import OneByOne
 
 NO_PATIENT = "the FHIR server has no patient with that ID yet"
 
 
-class FhirDelivery:
+class FhirDelivery(OneByOne):
     """Creates resources, each on condition that the server has none with its identifier (FHIR R4 3.1.0.8.1).
 
     So a resource that was sent and not answered, or sent by a node that was killed, is not there twice when it is sent
@@ -28,22 +28,9 @@ class FhirDelivery:
     """
 
     def __init__(self, name: str, destination: FhirDestination, key_file: Path | None = None) -> None:
-        self._name, self._destination, self._key_file = name, destination, key_file
+        super().__init__(name, key_file)
+        self._destination = destination
         self._opened: FhirClient | None = None
-
-    def announce(self, items: Sequence[ObjectFile]) -> None:
-        """Nothing is negotiated beforehand."""
-
-    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
-        """Create each resource and yield the server's answer.
-
-        Raises
-        ------
-        PeerUnavailable
-            If the server cannot be reached, is busy, or does not take the token: all of that may be put right.
-        """
-        for item in items:
-            yield item, self._create(item)
 
     def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
         """The UIDs of those resources that the server has; None where it does not let them be searched for.
@@ -111,7 +98,7 @@ class FhirDelivery:
                 raise PeerUnavailable(str(error)) from error
         return self._opened
 
-    def _create(self, item: ObjectFile) -> Answer:
+    def _send(self, item: ObjectFile) -> Answer:
         resource = self._resource(item)
         if resource is None:
             return Answer(Outcome.REFUSED, "not a FHIR resource")
@@ -146,10 +133,5 @@ class FhirDelivery:
     def _resource(self, item: ObjectFile) -> dict[str, Any] | None:
         if item.sop_class_uid:  # a DICOM object, by `condyle send`
             return None
-        try:
-            resource: dict[str, Any] = json.loads(unseal(item.path.read_bytes(), self._key_file))
-        except ConfigurationError as error:
-            raise PeerUnavailable(str(error)) from error
-        except OSError as error:
-            raise PeerUnavailable(f"{self._name}: {error.strerror}") from error
+        resource: dict[str, Any] = json.loads(self._content(item))
         return resource

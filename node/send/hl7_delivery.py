@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from dicom_sr.profile import ObjectFile
 from dicom_sr.words import escaped
 from dicom_sr.write.hl7 import control_id
 from node.config import Hl7Destination
-from node.errors import ConfigurationError, PeerUnavailable
+from node.errors import PeerUnavailable
 from node.files import make_folder, write_whole
 from node.network.mllp_client import Acknowledgement, MllpClient
-from node.send.delivery import Answer, F, Outcome
+from node.send.delivery import Answer, Outcome
 from node.send.folder_delivery import MODES
-from node.study.sealing import unseal
+from node.send.one_by_one import OneByOne
 from pipelines.records.hl7_text import decoded
 
 TAKEN = {"AA", "CA"}  # accepted by the application, or kept safely (HL7 table 0008)
@@ -27,38 +27,21 @@ IDENTIFYING = {"PID": (3, 5, 7), "OBR": (2, 18)}  # fields of which no part may 
 ENOUGH = 3  # characters by which a value is found within a word too
 
 
-class Hl7Delivery:
+class Hl7Delivery(OneByOne):
     """Sends messages as they lie in the job's folder; `key_file` opens those that are sealed.
 
     A message that was sent and not acknowledged is sent again with the same control ID, by which a receiver knows it.
     """
 
     def __init__(self, name: str, destination: Hl7Destination, key_file: Path | None = None) -> None:
-        self._name, self._destination, self._key_file = name, destination, key_file
+        super().__init__(name, key_file)
+        self._destination = destination
         self._client = (
             None
             if destination.host is None
             else MllpClient(destination.host, destination.port, destination.timeout_s, destination.tls, name)
         )
         self._folder_mode, self._file_mode = MODES[destination.readable_by]
-
-    def announce(self, items: Sequence[ObjectFile]) -> None:
-        """Nothing is negotiated beforehand."""
-
-    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
-        """Send each message and yield what the receiver acknowledged.
-
-        Raises
-        ------
-        PeerUnavailable
-            If the receiver is away or does not answer in time, or the folder cannot be written.
-        """
-        for item in items:
-            yield item, self._send(item)
-
-    def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
-        """None: a receiver of messages cannot be asked what it has."""
-        return None
 
     def ping(self) -> str:
         """Open a connection, and send nothing.
@@ -81,12 +64,7 @@ class Hl7Delivery:
     def _send(self, item: ObjectFile) -> Answer:
         if item.sop_class_uid:  # a DICOM object, by `condyle send`
             return Answer(Outcome.REFUSED, "not an HL7 message")
-        try:
-            message = unseal(item.path.read_bytes(), self._key_file)
-        except ConfigurationError as error:
-            raise PeerUnavailable(str(error)) from error
-        except OSError as error:
-            raise PeerUnavailable(f"{self._name}: {error.strerror}") from error
+        message = self._content(item)
         return self._write(message) if self._client is None else by_code(self._client.ask(message), message)
 
     def _write(self, message: bytes) -> Answer:

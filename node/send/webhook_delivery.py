@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import hmac
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -18,14 +18,15 @@ from node.config.secret_files import bearer, read_secret
 from node.errors import ConfigurationError, PeerUnavailable
 from node.network.http_answer import HttpAnswer, HttpAsker, UnsuitableAnswer
 from node.network.tls import destination_context
-from node.send.delivery import Answer, F, Outcome
-from node.send.notification_file import read_notification
+from node.send.delivery import Answer, Outcome
+from node.send.notification_file import NOT_ONE, read_notification
+from node.send.one_by_one import OneByOne
 
 AWAY = {401, 403, 408, 425, 429, 502, 503, 504}  # the server as a whole, or what it knows of us: may be put right
 ENCODED_SECRET = "whsec_"
 
 
-class WebhookDelivery:
+class WebhookDelivery(OneByOne):
     """Posts each notification as JSON, under an id that is the same however often it is sent.
 
     Parameters
@@ -47,27 +48,10 @@ class WebhookDelivery:
         key_file: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._name, self._destination, self._key_file, self._clock = name, destination, key_file, clock
+        super().__init__(name, key_file)
+        self._destination, self._clock = destination, clock
         context = destination_context(destination.tls) if destination.tls else True
         self._http = HttpAsker(destination.timeout_s, verify=context)
-
-    def announce(self, items: Sequence[ObjectFile]) -> None:
-        """Nothing is negotiated beforehand."""
-
-    def send(self, items: Sequence[F]) -> Iterator[tuple[F, Answer]]:
-        """Post each notification and yield the server's answer.
-
-        Raises
-        ------
-        PeerUnavailable
-            If the server cannot be reached, is busy, or does not know who asks: all of that may be put right.
-        """
-        for item in items:
-            yield item, self._post(item)
-
-    def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
-        """None: a webhook cannot be asked."""
-        return None
 
     def ping(self) -> str:
         """See whether the server answers at all; nothing is posted.
@@ -83,11 +67,11 @@ class WebhookDelivery:
         """Close the connections."""
         self._http.close()
 
-    def _post(self, item: ObjectFile) -> Answer:
-        read = read_notification(item, self._key_file, self._name)
-        if read is None:
-            return Answer(Outcome.REFUSED, "not a notification")
-        answer = self._ask("POST", read[0], self._signed(item.sop_instance_uid, read[0]))
+    def _send(self, item: ObjectFile) -> Answer:
+        content = b"" if item.sop_class_uid else self._content(item)
+        if read_notification(content) is None:
+            return Answer(Outcome.REFUSED, NOT_ONE)
+        answer = self._ask("POST", content, self._signed(item.sop_instance_uid, content))
         if answer.is_success:
             return Answer(Outcome.DELIVERED, answer.phrase)
         if answer.status in AWAY:
