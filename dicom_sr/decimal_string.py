@@ -1,4 +1,4 @@
-"""Numbers as decimal strings (VR DS)."""
+"""Numbers as decimal strings (VR DS), and how many digits of a number are told."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def decimal(value: float | str) -> str:
         if len(text) <= 16:
             return text
     return f"{number:.8g}"
+
+
+def rounded(value: float) -> float:
+    """`value` with six significant digits: no model knows more."""
+    return float(f"{value:.6g}")

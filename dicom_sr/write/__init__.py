@@ -1,5 +1,6 @@
 """DICOM out: one encoder for each kind of object.
 
-Tests: `fhir` and `statements` are tested with the reports that are made with them, in `diagnostic_report`, `oru` and
-`risk_assessment`; `references` is tested with the reports, segmentations and presentation states that refer by it.
+Tests: `fhir`, `foreign_file` and `statements` are tested with what is made with them, in `diagnostic_report`, `oru`,
+`risk_assessment` and `notification`; `references` with the reports, segmentations and presentation states that refer
+by it.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ from pydantic import BaseModel, ValidationError
 from pydicom.sr.coding import Code
 
 from dicom_sr.codes import scheme_of
+from dicom_sr.decimal_string import rounded
 from dicom_sr.errors import EncodingError
-from dicom_sr.profile import SENDING_ORDER, EncodedObject, Kind
-from dicom_sr.provenance import Provenance, software_version
-from dicom_sr.uids import uid
+from dicom_sr.profile import EncodedObject, Kind
+from dicom_sr.provenance import Provenance
+from dicom_sr.write.foreign_file import write_file
 
 JOB_SYSTEM = "urn:condyle:job"  # identifier system of the node's jobs
 DICOM_UID_SYSTEM = "urn:dicom:uid"  # HL7's name for DICOM UIDs as identifiers (FHIR R4, ImagingStudy)
@@ -52,7 +52,7 @@ def concept(code: Code) -> dict[str, Any]:
 def quantity(value: float, unit: Code) -> dict[str, Any]:
     """A number with its unit, as a FHIR Quantity; six significant digits, as in the report."""
     return {
-        "value": float(f"{value:.6g}"),
+        "value": rounded(value),
         "unit": unit.meaning,
         "system": CODE_SYSTEMS.get(unit.scheme_designator, UCUM_SYSTEM),
         "code": unit.value,
@@ -107,33 +107,3 @@ def write_json(provenance: Provenance, kind: Kind, resource: dict[str, Any], fol
     """Write a resource as ``KIND.json``; `form` is what else of the profile it follows from."""
     content = json.dumps(resource, indent=1).encode()  # ASCII: a patient ID may be no valid Unicode
     return write_file(provenance, kind, content, folder / f"{kind}.json", provenance.profile.identifier_system, *form)
-
-
-def write_file(provenance: Provenance, kind: Kind, content: bytes, path: Path, *form: str) -> EncodedObject:
-    """Write what is no DICOM object but goes out like one.
-
-    Its UID is that by which the node knows it: one for each job and each form. It is made from the job's id alone, as
-    one that was made from a patient ID could be tried out against all of them.
-
-    Parameters
-    ----------
-    form
-        What else of the profile the content follows from.
-    """
-    path.write_bytes(content)
-    if provenance.job:
-        own = uid(provenance.profile.uid_root, kind, provenance.job, *form, software_version())
-    else:
-        own = provenance.uid(kind, *form)
-    return EncodedObject(
-        kind=kind,
-        sop_class_uid="",
-        sop_instance_uid=own,
-        series_instance_uid="",
-        # without images the study would be named after the patient ID, which must not leave the file
-        study_instance_uid=provenance.study_instance_uid if provenance.headers else "",
-        path=path,
-        order=SENDING_ORDER[kind],
-        sha256=hashlib.sha256(content).hexdigest(),
-        size=len(content),
-    )

@@ -15,9 +15,9 @@ from pydicom.sr.coding import Code
 
 from dicom_sr.findings import Finding, Measurement, NotRun, Result, Site
 from dicom_sr.lawful import is_uid
-from dicom_sr.profile import RESEARCH_USE, SENDING_ORDER, EncodedObject
+from dicom_sr.profile import RESEARCH_USE, EncodedObject
 from dicom_sr.provenance import Provenance
-from dicom_sr.uids import uid
+from dicom_sr.write.foreign_file import write_file
 
 FORMAT = "condyle-notification-1"
 HEADERS = {"accession_number": "AccessionNumber", "patient_id": "PatientID", "patient_name": "PatientName"}
@@ -27,23 +27,9 @@ LONGEST = 200  # findings that are listed
 def encode_notification(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
     """Write ``notification.json``. The UID, by which the node knows it, follows from its content."""
     content = json.dumps(notification(provenance), indent=1).encode()  # ASCII: a name may be no valid Unicode
-    path = folder / "notification.json"
-    path.write_bytes(content)
+    # what is told of a job that failed and of the same job when it is done are two
     digest = hashlib.sha256(content).hexdigest()
-    return (
-        EncodedObject(
-            kind="notification",
-            sop_class_uid="",
-            # what is told of a job that failed and of the same job when it is done are two
-            sop_instance_uid=uid(provenance.profile.uid_root, "notification", provenance.job, digest),
-            series_instance_uid="",
-            study_instance_uid=provenance.study_instance_uid if provenance.headers else "",
-            path=path,
-            order=SENDING_ORDER["notification"],
-            sha256=digest,
-            size=len(content),
-        ),
-    )
+    return (write_file(provenance, "notification", content, folder / "notification.json", digest),)
 
 
 def notification(provenance: Provenance) -> dict[str, Any]:

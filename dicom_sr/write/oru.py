@@ -21,6 +21,7 @@ from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
 from dicom_sr import codes
+from dicom_sr.decimal_string import rounded
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Evaluation, Finding, Measurement, NotEvaluable, NotRun, Site
 from dicom_sr.profile import EncodedObject, MessageHeader
@@ -28,7 +29,7 @@ from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import MANUFACTURER
 from dicom_sr.write import statements
 from dicom_sr.write.equipment import algorithm_uid, algorithms, manufacturer
-from dicom_sr.write.fhir import write_file
+from dicom_sr.write.foreign_file import write_file
 from dicom_sr.write.hl7 import SEPARATORS, Field, authority, coded, in_bytes, moment, numbered, segment
 from dicom_sr.write.request import referenced_requests
 
@@ -211,7 +212,7 @@ def hierarchic(name: str) -> Field:
 
 def _number(value: float) -> str:
     """Six significant digits, never with an exponent, which NM has not (HL7 2.5.1, 2.A.46)."""
-    text = f"{float(f'{value:.6g}'):.12f}".rstrip("0").rstrip(".")
+    text = f"{rounded(value):.12f}".rstrip("0").rstrip(".")
     return "0" if text in ("", "-0") else text
 
 

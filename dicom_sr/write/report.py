@@ -15,6 +15,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from dicom_sr import codes
+from dicom_sr.decimal_string import rounded
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import Finding, ImageReference, Measurement, NotEvaluable, Region, Site, frame_outline
 from dicom_sr.profile import EncodedObject
@@ -237,7 +238,7 @@ class MeasurementTree:
             numbers.append((one.name, one.value, one.derivation))
         return [
             hd.sr.Measurement(
-                name=self._provenance.reported(name), value=_number(value), unit=measurement.unit, derivation=derivation
+                name=self._provenance.reported(name), value=rounded(value), unit=measurement.unit, derivation=derivation
             )
             for name, value, derivation in numbers
         ]
@@ -315,8 +316,3 @@ def _site(site: Site) -> hd.sr.FindingSite:
         laterality=None if site.laterality is None else codes.LATERALITY[site.laterality],
         topographical_modifier=site.modifier,
     )
-
-
-def _number(value: float) -> float:
-    """`value` with six significant digits: it becomes a decimal string, and no model knows more."""
-    return float(f"{value:.6g}")
