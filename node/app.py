@@ -39,7 +39,6 @@ from node.processes import Supervisor, raise_open_files, receivers
 from node.reading import Readers
 from node.receive import stow
 from node.receive.store.corrections import Corrections
-from node.receive.store.own_results import OwnResults
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.refusals import WRITE_S
 from node.receive.store.retention import Retention
@@ -185,14 +184,7 @@ class Node:
         children.keep_alive()
         stack.callback(children.stop)
         problems["receiver"], remarks["receiver"] = children.problem, children.remark
-        receive, data = configuration.receive, configuration.node.data
-        store = Store(
-            data,
-            receive.durability,
-            receive.disk_floor_mb * 2**20,
-            receive.dimse.maximum_instance_bytes,
-            own_results=OwnResults(database, data),
-        )
+        store = Store.of(configuration, database)
         stack.callback(store.close)
         refusals = Loop("count of refusals", store.write_refusals, every_s=WRITE_S)
         refusals.start()
@@ -208,7 +200,7 @@ class Node:
             stack.callback(fetch_requests.stop)
             remarks["fetching"] = fetch_requests.loop.problem
         runs = RunWeb(configuration.run_requests, run_requests, proxies)
-        more = [*stow.routes(store, receive.dicomweb, proxies), *records.routes(), *runs.routes()]
+        more = [*stow.routes(store, configuration.receive.dicomweb, proxies), *records.routes(), *runs.routes()]
         # many who look at the page at a time wait for each other, and never keep jobs or sending from the database
         for_page = open_database(configuration.node.database_url)
         stack.callback(for_page.dispose)

@@ -29,7 +29,6 @@ from node.database.tables import JobRow
 from node.errors import NodeError, StillArriving
 from node.on_demand.fetching import Fetching
 from node.on_demand.requests import RunRequest, RunRequests
-from node.receive.store.own_results import OwnResults
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.store import Store
 from node.route.by_hand import UnknownName
@@ -244,16 +243,11 @@ class _Work:
 @contextmanager
 def _requests(config: Path) -> Iterator[tuple[Database, RunRequests, Fetching]]:
     with rerouting(config) as (configuration, database, again):
-        receive, data = configuration.receive, configuration.node.data
-        store = Store(
-            data,
-            receive.durability,
-            receive.disk_floor_mb * 2**20,
-            receive.dimse.maximum_instance_bytes,
-            own_results=OwnResults(database, data),
-        )
+        store = Store.of(configuration, database)
         # where no node runs, nobody else records what comes
-        fetching = Fetching(configuration, database, store, lambda: ReceiptImport(data, database).import_now())
+        fetching = Fetching(
+            configuration, database, store, lambda: ReceiptImport(configuration.node.data, database).import_now()
+        )
         try:
             yield database, RunRequests(configuration, database, again, fetching), fetching
         finally:

@@ -37,20 +37,15 @@ def require_one_installation(database: Database, data: Path) -> None:
         If the data folder cannot be read or written.
     """
     ours = _read(data / FILE)
-    if ours is None and not (data / BEGUN).exists() and _of_database(database) is None:
+    if ours is None and not (data / BEGUN).exists() and identity_of(database) is None:
         _write(data / BEGUN, uuid4().hex)
     if ours is None and (begun := _read(data / BEGUN)) is not None:
         _offer(database, begun)
-        if _of_database(database) == begun:
+        if identity_of(database) == begun:
             _write(data / FILE, begun)  # not by a new name: what lies there may be another's by now
             (data / BEGUN).unlink(missing_ok=True)
         ours = _read(data / FILE)
     compare(database, data, ours)
-
-
-def identity_of(database: Database) -> str | None:
-    """The identity of the installation that the database belongs to; None before its first start."""
-    return _of_database(database)
 
 
 def compare(database: Database, data: Path, ours: str | None = None) -> None:
@@ -62,7 +57,7 @@ def compare(database: Database, data: Path, ours: str | None = None) -> None:
         The identity of the folder; by default it is read.
     """
     ours = ours or _read(data / FILE)
-    theirs = _of_database(database)
+    theirs = identity_of(database)
     if ours == theirs:
         return
     where = f"node.data: {data.absolute()} and node.database: {database.url.render_as_string(hide_password=True)}"
@@ -101,7 +96,8 @@ def _offer(database: Database, identity: str) -> None:
         connection.execute(dialect.insert(InstallationRow).values(id=1, identity=identity).on_conflict_do_nothing())
 
 
-def _of_database(database: Database) -> str | None:
+def identity_of(database: Database) -> str | None:
+    """The identity of the installation that the database belongs to; None before its first start."""
     with database.connect() as connection:
         if not inspect(connection).has_table(InstallationRow.__tablename__):  # not migrated yet
             return None

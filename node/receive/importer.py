@@ -43,7 +43,6 @@ from node.receive.packed_files import (
 from node.receive.status import NotStored, Status
 from node.receive.store.incoming import Arrival, TooLarge
 from node.receive.store.instance_files import Receipt
-from node.receive.store.own_results import OwnResults
 from node.receive.store.part10 import has_mark, read_meta
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.store import Store
@@ -111,15 +110,8 @@ def run(
     ImportReport
         When everything stored is recorded too (by the running node, or here).
     """
-    receive, data = configuration.receive, configuration.node.data
     database = open_database(configuration.node.database_url)
-    store = Store(
-        data,
-        receive.durability,
-        receive.disk_floor_mb * 2**20,
-        receive.dimse.maximum_instance_bytes,
-        own_results=OwnResults(database, data),
-    )
+    store = Store.of(configuration, database)
     try:
         arrival = store.open("folder", peer_address="import")
         report = ImportReport()
@@ -128,7 +120,7 @@ def run(
         report.metas_replaced = arrival.metas_replaced
         arrival.close(AssociationOutcome.RELEASED)
         store.close()
-        ReceiptImport(data, database).import_now()
+        ReceiptImport(configuration.node.data, database).import_now()
     finally:
         store.close()
         database.dispose()

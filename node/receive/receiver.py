@@ -17,7 +17,6 @@ from node.receive.dimse.fast_server import FastServer
 from node.receive.dimse.plain_server import PlainServer
 from node.receive.dimse.services import Services
 from node.receive.store.locks import LeaderLock
-from node.receive.store.own_results import OwnResults
 from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.refusals import WRITE_S
 from node.receive.store.store import Store
@@ -37,13 +36,7 @@ class Receiver:
     def __init__(self, configuration: Configuration, database: Database) -> None:
         receive, node = configuration.receive, configuration.node
         dimse = receive.dimse
-        self.store = Store(
-            node.data,
-            receive.durability,
-            receive.disk_floor_mb * 2**20,
-            dimse.maximum_instance_bytes,
-            own_results=OwnResults(database, node.data),
-        )
+        self.store = Store.of(configuration, database)
         leader_lock = self.leader_lock = LeaderLock(node.data / "receipts" / "leader_lock.lock")
         self.receipt_import = ReceiptImport(node.data, database)
         self.commitment = CommitmentProvider(database, self.store, node.ae_title, configuration.peers, leader_lock)

@@ -11,11 +11,14 @@ import logging
 import os
 from typing import BinaryIO
 
+from node.config import Configuration
+from node.database.connection import Database
 from node.files import COPY_BYTES
 from node.receive.status import NotStored, Status
 from node.receive.store.header import Header, is_uid
 from node.receive.store.incoming import Arrival, Incoming
 from node.receive.store.instance_files import InstanceFiles, Receipt
+from node.receive.store.own_results import OwnResults
 from node.receive.store.part10 import PREAMBLE, Meta, file_meta, read_meta
 from node.receive.store.receipt_log import Opened
 from node.receive.store.refusals import CONTEXTS, Kind
@@ -25,6 +28,18 @@ log = logging.getLogger(__name__)
 
 class Store(InstanceFiles):
     """The instances on disk, and the ways in; the parameters are those of `InstanceFiles`."""
+
+    @classmethod
+    def of(cls, configuration: Configuration, database: Database) -> Store:
+        """The store of a node; results of its own that come back are found in the database."""
+        receive, data = configuration.receive, configuration.node.data
+        return cls(
+            data,
+            receive.durability,
+            receive.disk_floor_mb * 2**20,
+            receive.dimse.maximum_instance_bytes,
+            own_results=OwnResults(database, data),
+        )
 
     def open(
         self,
@@ -39,7 +54,7 @@ class Store(InstanceFiles):
         Parameters
         ----------
         way
-            ``dimse``, ``stow``, ``folder`` or ``orthanc``.
+            ``dimse``, ``stow``, ``folder``, ``orthanc`` or ``fetch``.
         calling_ae_title, called_ae_title
             Of the association; empty where there is none.
         peer_address
