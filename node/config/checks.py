@@ -444,7 +444,6 @@ OFFLINE = (
     peers,
     reports,
     open_doors,
-    notifications,
     environment,
     graphics,
     *AT_START,
