@@ -19,10 +19,12 @@ from node.commands.jobs import cancel, send_to
 from node.commands.reroute import reroute, start
 from node.commands.resend import resend
 from node.commands.since import since
+from node.database import fetches
 from node.database.tables import (
     AuditRow,
     DecisionRow,
     EventRow,
+    FetchRow,
     InstanceRow,
     JobRow,
     ObjectRow,
@@ -260,6 +262,8 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
     stored = [node.folder / "data" / "instances" / row.path for row in node.all(instances_of(study))]
     assert all(path.exists() for path in stored)
     delivered = len(files(node, "out", study))
+    with Session(node.database) as session, session.begin():
+        fetches.ask(session, "r", "pacs", study, {}, datetime.now(UTC))
     arriving(node, study, True)
     assert erase(study, node.config, yes=True) == 1
     assert "is not complete yet" in said()
@@ -278,6 +282,7 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
         select(ObjectRow).where(ObjectRow.study_instance_uid == study),
         select(OutboxRow).where(OutboxRow.job_id == job.id),
         select(EventRow).where(EventRow.job_id == job.id),
+        select(FetchRow).where(FetchRow.study_instance_uid == study),
     ):
         assert node.all(query) == []
     (record,) = [row for row in node.all(select(AuditRow)) if row.what == "study erased"]

@@ -410,7 +410,7 @@ class PriorSettings(Section):
 class HistorySettings(Section):
     """How long the database tells what happened; jobs, what they made and where that went stay for ever."""
 
-    decisions_days: int = Field(default=365, ge=1)
+    decisions_days: int = Field(default=365, ge=1)  # and requests whose study was fetched
     events_days: int = Field(default=365, ge=1)  # the timelines of jobs
     associations_days: int = Field(default=365, ge=1)  # and storage commitment; not while an image of it is stored
     audit_days: int = Field(default=3650, ge=1)  # refusals, operator actions
@@ -487,11 +487,12 @@ class Configuration(Section):
 
     @model_validator(mode="after")
     def _what_is_moved_is_taken(self) -> Self:
-        """The node answers to the AE title that C-MOVE names."""
-        title, receive = self.run_requests.move_ae_title, self.receive.dimse
-        if title not in (None, self.node.ae_title, *receive.ae_titles):
+        """The node answers to the AE title that C-MOVE names; no route is asked about what comes under it."""
+        title = self.run_requests.move_ae_title
+        if title is not None and (title not in self.receive.dimse.ae_titles or title == self.node.ae_title):
             raise ValueError(
-                "run_requests.move_ae_title: should be one of receive.dimse.ae_titles, so that the node takes it"
+                "run_requests.move_ae_title: should be one of receive.dimse.ae_titles that no sender calls: "
+                "no route is asked about what comes under it"
             )
         return self
 

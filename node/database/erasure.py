@@ -16,6 +16,7 @@ from node.database.tables import (
     AuditRow,
     DecisionRow,
     EventRow,
+    FetchRow,
     InstanceRow,
     JobRow,
     ObjectRow,
@@ -114,6 +115,7 @@ def erase(session: Session, found: Traces, who: str, now: datetime) -> None:
     session.execute(delete(EventRow).where(EventRow.job_id.in_(of_study)))
     session.execute(delete(JobRow).where(JobRow.study_instance_uid == uid))
     session.execute(delete(DecisionRow).where(DecisionRow.study_instance_uid == uid))
+    session.execute(delete(FetchRow).where(FetchRow.study_instance_uid == uid))
     session.execute(delete(InstanceRow).where(InstanceRow.study_instance_uid == uid))
     session.execute(delete(SeriesRow).where(SeriesRow.study_instance_uid == uid))
     session.execute(delete(StudyRow).where(StudyRow.study_instance_uid == uid))

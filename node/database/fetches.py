@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import case, or_, select, update
+from sqlalchemy import case, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from node.database.tables import FetchRow
+from node.database.tables import FetchRow, Instant
 
 LEASE = timedelta(seconds=60)  # a node that fetches says so again before it is over
 
@@ -74,10 +74,11 @@ def claim(session: Session, now: datetime) -> FetchRow | None:
     if found is None:
         return None
     state = case((FetchRow.state == FetchState.ARRIVED, FetchState.ARRIVED), else_=FetchState.FETCHING)
+    since = case((FetchRow.state == FetchState.WAITING, literal(now, Instant)), else_=FetchRow.updated)
     taken = session.execute(
         update(FetchRow)
         .where(FetchRow.id == found, *due)
-        .values(claimed_until=now + LEASE, state=state)
+        .values(claimed_until=now + LEASE, state=state, updated=since)
         .returning(FetchRow.id)
     )
     return session.get(FetchRow, found) if taken.first() is not None else None
@@ -112,13 +113,9 @@ def move(
     failed_once_more
         Whether this was a failed attempt.
     """
-    values: dict[str, Any] = {"state": state, "reason": reason, "jobs": list(jobs), "updated": now}
+    since = case((FetchRow.state == state, FetchRow.updated), else_=literal(now, Instant))
+    values: dict[str, Any] = {"state": state, "reason": reason, "jobs": list(jobs), "updated": since}
     values |= {"not_before": now + later, "claimed_until": None}
     if failed_once_more:
         values["attempts"] = FetchRow.attempts + 1
     session.execute(update(FetchRow).where(FetchRow.id == request_id).values(values))
-
-
-def latest(session: Session, limit: int) -> Sequence[FetchRow]:
-    """The requests that changed last."""
-    return session.scalars(select(FetchRow).order_by(FetchRow.updated.desc(), FetchRow.id).limit(limit)).all()

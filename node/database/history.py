@@ -1,4 +1,4 @@
-"""What happened is told for as long as the configuration says: old rows of decisions, timelines, associations, audit.
+"""What happened is told for as long as the configuration says: decisions, requests, timelines, associations, audit.
 
 Jobs, what they made and where that went stay for ever: by them the same images make no second result, and no UID is
 sent with other bytes.
@@ -18,6 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from node.background import Loop
 from node.config import HistorySettings
 from node.database.connection import Database
+from node.database.fetches import OPEN
 from node.database.states import CommitmentState
 from node.database.tables import (
     ERASED,
@@ -26,6 +27,7 @@ from node.database.tables import (
     CommitmentRow,
     DecisionRow,
     EventRow,
+    FetchRow,
     InstanceRow,
     Instant,
 )
@@ -133,6 +135,13 @@ def _kinds(settings: HistorySettings) -> tuple[_Kind, ...]:
             CommitmentRow.transaction_uid,
             settings.associations_days,
             delete(CommitmentRow).where(CommitmentRow.state != CommitmentState.WAITING),
+        ),
+        _Kind(
+            "requests",
+            FetchRow.created,
+            FetchRow.id,
+            settings.decisions_days,
+            delete(FetchRow).where(FetchRow.state.not_in(OPEN)),
         ),
         _Kind("audit", AuditRow.at, AuditRow.id, settings.audit_days, audit),
     )

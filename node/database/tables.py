@@ -23,7 +23,7 @@ CommitmentRow    node.database.commitments, node.database.history
 ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
 ModelVersionRow  node.models.versions
-FetchRow         node.database.fetches
+FetchRow         node.database.fetches, node.database.erasure, node.database.history
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
                  node.database.history, node.patient_records.refused, node.models.versions
 InstallationRow  node.database.installation
@@ -358,8 +358,8 @@ class FetchRow(Base):
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     not_before: Mapped[datetime]
     claimed_until: Mapped[datetime | None]  # by a node that fetches it; it is free again then
-    created: Mapped[datetime]
-    updated: Mapped[datetime]
+    created: Mapped[datetime] = mapped_column(index=True)
+    updated: Mapped[datetime]  # since when it is in its state
 
 
 class ExecutorRow(Base):

@@ -34,6 +34,7 @@ LONGEST_VALUE = 1024  # bytes; UIDs and patient IDs have 64 at most
 SUCCESS, PENDING, OUT_OF_RESOURCES = 0x0000, (0xFF00, 0xFF01), 0xA700
 
 Take = Callable[[evt.Event], int]
+Ask = Callable[[], Iterator[tuple[Dataset, Dataset | None]]]
 
 
 class QueryAssociation:
@@ -93,8 +94,7 @@ class QueryAssociation:
         association = self._open()
         matches: list[Dataset] = []
         self._begin(association)
-        for status, match in association.send_c_find(query, FIND):
-            self._deadline.left()
+        for status, match in self._answers(lambda: association.send_c_find(query, FIND)):
             answer = status.get("Status")  # none where the peer aborts or says nothing in time
             if answer in PENDING and match is not None:
                 matches.append(_asked_for(query, match))
@@ -109,21 +109,29 @@ class QueryAssociation:
     def get(self, query: Dataset) -> Dataset:
         """Have the archive send objects on this association; its last answer, empty where none came."""
         association = self._open()
-        return self._last(association, association.send_c_get(query, GET))
+        return self._last(association, lambda: association.send_c_get(query, GET))
 
     def move(self, query: Dataset, to: str) -> Dataset:
         """Have the archive send objects to an AE title that it knows; its last answer, empty where none came."""
         association = self._open()
-        return self._last(association, association.send_c_move(query, to, MOVE))
+        return self._last(association, lambda: association.send_c_move(query, to, MOVE))
 
-    def _last(self, association: Association, answers: Iterator[tuple[Dataset, Dataset | None]]) -> Dataset:
+    def _last(self, association: Association, ask: Ask) -> Dataset:
         self._begin(association)
         last = Dataset()
-        for answer, _ in answers:
-            self._deadline.left()
+        for answer, _ in self._answers(ask):
             last = answer
         self._midway = "Status" not in last
         return last
+
+    def _answers(self, ask: Ask) -> Iterator[tuple[Dataset, Dataset | None]]:
+        """The answers to a question, in time."""
+        try:
+            for answer in ask():
+                self._deadline.left()
+                yield answer
+        except RuntimeError as error:  # pynetdicom: the association ended before the question went out
+            raise PeerUnavailable(f"{self._name}: the association ended") from error
 
     def _open(self) -> Association:
         association = self._association

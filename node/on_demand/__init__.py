@@ -3,6 +3,6 @@
 `web` takes POST /run, `fetch_requests` works off those whose study is in an archive; `condyle run-study` does the same
 from the command line.
 
-Tests: `requests` is tested through `web`; `dimse_archive`, `dicomweb_archive` and `fetch_requests` through `fetching`,
+Tests: `requests` is tested through `web`; `dimse_studies`, `dicomweb_studies` and `fetch_requests` through `fetching`,
 on a whole node with a real archive.
 """

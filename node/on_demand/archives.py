@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from dicom_sr.lawful import is_uid
 from dicom_sr.words import counted
 from node.database.states import AssociationOutcome
 from node.errors import PeerUnavailable, StudyNotFound
@@ -109,7 +110,7 @@ def the_study(name: str, found: Iterable[str]) -> str:
     StudyNotFound
         If there is none, or there are several.
     """
-    uids = sorted(set(found))
+    uids = sorted({uid for uid in found if is_uid(uid)})
     if not uids:
         raise StudyNotFound(f"{name}: has no study with this accession number")
     if len(uids) > 1:

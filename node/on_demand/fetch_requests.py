@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.background import Loop
@@ -14,7 +16,7 @@ from node.database import fetches
 from node.database.connection import Database
 from node.database.fetches import FetchState
 from node.database.tables import FetchRow
-from node.errors import BeingStopped, MustWait, NodeError, PeerUnavailable, ReadingFailed, StillArriving, StudyNotFound
+from node.errors import BeingStopped, MustWait, NodeError, PeerUnavailable, StillArriving, StudyNotFound
 from node.on_demand.fetching import Fetching
 from node.on_demand.requests import RunRequest, RunRequests
 from node.progress import goes_on
@@ -24,10 +26,21 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 1800.0  # after an attempt that failed
-MOST_ATTEMPTS = 8  # about two hours and a half
+MOST_ATTEMPTS = 8  # within about an hour
 RENEW_S = 15.0
 SOON = timedelta(seconds=2)  # until it is asked again whether what came is complete
-TOLD_AS_ARRIVING_S = 3600.0  # a study to which more keeps coming for so long is given up
+LONGEST_ARRIVAL = timedelta(hours=1)  # a study to which more keeps coming for so long is given up
+
+
+@dataclass(frozen=True)
+class _End:
+    """What became of a request in a round."""
+
+    state: FetchState
+    reason: str = ""
+    jobs: tuple[str, ...] = ()
+    later: timedelta = timedelta()
+    failed_once_more: bool = False
 
 
 class FetchRequests:
@@ -62,57 +75,60 @@ class FetchRequests:
         if row is None:
             return None
         try:
-            if row.state == FetchState.ARRIVED:
-                self._run(row)
-            else:
-                self._fetch(row)
+            end = self._run(row) if row.state == FetchState.ARRIVED else self._fetch(row)
         except BeingStopped:
-            self._move(row, FetchState(row.state) if row.state == FetchState.ARRIVED else FetchState.WAITING)
+            end = _End(FetchState.ARRIVED if row.state == FetchState.ARRIVED else FetchState.WAITING)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # the worker's loop: whatever one request holds, the next is worked off
+            log.exception("request failed", extra={"study_instance_uid": row.study_instance_uid})
+            end = _End(FetchState.FAILED, type(error).__name__)
+        self._note(row, end)
         return 0.0
 
-    def _fetch(self, row: FetchRow) -> None:
+    def _fetch(self, row: FetchRow) -> _End:
         try:
             images = self._fetching.fetch(row.archive, row.study_instance_uid, self._renewing(row.id))
-        except StudyNotFound as error:
-            self._move(row, FetchState.FAILED, reason=str(error))
-        except (PeerUnavailable, KeyError) as error:
-            reason = str(error) if isinstance(error, PeerUnavailable) else f"{row.archive}: is no destination any more"
-            if row.attempts + 1 >= MOST_ATTEMPTS or isinstance(error, KeyError):
-                self._move(row, FetchState.FAILED, reason=reason)
-                return
-            pause_s = min(FIRST_PAUSE_S * 2.0**row.attempts, LONGEST_PAUSE_S)
-            later = timedelta(seconds=pause_s)
-            self._move(row, FetchState.WAITING, reason=reason, later=later, failed_once_more=True)
-        else:
-            log.info("study fetched", extra={"study_instance_uid": row.study_instance_uid, "images": images})
-            self._move(row, FetchState.ARRIVED)
+        except (StudyNotFound, UnknownName) as error:
+            return _End(FetchState.FAILED, str(error))
+        except PeerUnavailable as error:
+            if row.attempts + 1 >= MOST_ATTEMPTS:
+                return _End(FetchState.FAILED, str(error))
+            pause = timedelta(seconds=min(FIRST_PAUSE_S * 2.0**row.attempts, LONGEST_PAUSE_S))
+            return _End(FetchState.WAITING, str(error), later=pause, failed_once_more=True)
+        log.info("study fetched", extra={"study_instance_uid": row.study_instance_uid, "images": images})
+        return _End(FetchState.ARRIVED)
 
-    def _run(self, row: FetchRow) -> None:
+    def _run(self, row: FetchRow) -> _End:
         """Have the pipeline run, once all that came is decided about."""
         try:
             made = self._requests.submit(RunRequest.model_validate(row.asked))
+        except BeingStopped:
+            raise
         except (StillArriving, MustWait) as error:
-            if isinstance(error, BeingStopped):
-                raise
-            if (self._clock() - row.created).total_seconds() > TOLD_AS_ARRIVING_S:
-                self._move(row, FetchState.FAILED, reason=str(error))
-            else:
-                self._move(row, FetchState.ARRIVED, reason=str(error), later=SOON)
-        except (UnknownName, StudyNotFound, ReadingFailed) as error:
-            self._move(row, FetchState.FAILED, reason=str(error))
+            if self._clock() - row.updated > LONGEST_ARRIVAL:
+                return _End(FetchState.FAILED, str(error))
+            return _End(FetchState.ARRIVED, str(error), later=SOON)
         except NodeError as error:
-            self._move(row, FetchState.FAILED, reason=str(error))
-        else:
-            jobs = [one.job_id for one in made if one.job_id and not one.problem]
-            problems = "; ".join(f"{one.about}: {one.problem}" for one in made if one.problem)
-            state = FetchState.DONE if jobs else FetchState.FAILED
-            self._move(row, state, reason=problems, jobs=jobs)
+            return _End(FetchState.FAILED, str(error))
+        jobs = tuple(one.job_id for one in made if one.job_id and not one.problem)
+        problems = "; ".join(f"{one.about}: {one.problem}" for one in made if one.problem)
+        return _End(FetchState.DONE if jobs else FetchState.FAILED, problems, jobs)
 
-    def _move(self, row: FetchRow, state: FetchState, **more: object) -> None:
-        if state is FetchState.FAILED:
-            log.warning("study not run", extra={"study_instance_uid": row.study_instance_uid, **more})
+    def _note(self, row: FetchRow, end: _End) -> None:
+        if end.state is FetchState.FAILED:
+            log.warning("study not run", extra={"study_instance_uid": row.study_instance_uid, "reason": end.reason})
         with Session(self._database) as session, session.begin():
-            fetches.move(session, row.id, state, self._clock(), **more)  # type: ignore[arg-type]
+            fetches.move(
+                session,
+                row.id,
+                end.state,
+                self._clock(),
+                reason=end.reason,
+                jobs=end.jobs,
+                later=end.later,
+                failed_once_more=end.failed_once_more,
+            )
 
     def _renewing(self, request_id: str) -> Callable[[], None]:
         """Says now and then that this node is still at it."""

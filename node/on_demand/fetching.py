@@ -20,8 +20,8 @@ from node.errors import PeerUnavailable, StudyNotFound
 from node.network.associations import Associations
 from node.network.deadline import Deadline
 from node.on_demand.archives import Landing, StudyArchive, the_study
-from node.on_demand.dicomweb_archive import DicomWebArchive
-from node.on_demand.dimse_archive import DimseArchive
+from node.on_demand.dicomweb_studies import DicomWebStudies
+from node.on_demand.dimse_studies import DimseStudies
 from node.receive.store.store import Store
 from node.route.by_hand import UnknownName
 from node.route.completion import settle_fetched
@@ -103,9 +103,12 @@ class Fetching:
             If not all of it came.
         StudyNotFound
             If the archive has nothing of it.
+        UnknownName
+            If requests may not fetch from there any more.
         BeingStopped
             If the node ends.
         """
+        self.require_archive(name)
         landing, outcome, reason = Landing(self._store, name, goes_on), AssociationOutcome.LOST, ""
         try:
             with self._archive(name, self._settings.timeout_s, landing) as archive:
@@ -130,11 +133,11 @@ class Fetching:
         destination, deadline = self._configuration.destinations[name], Deadline(name, seconds)
         archive: StudyArchive
         if isinstance(destination, DicomWebDestination):
-            archive = DicomWebArchive(name, destination, deadline, landing)
+            archive = DicomWebStudies(name, destination, deadline, landing)
         else:
             assert isinstance(destination, DimseDestination)  # the configuration allows no other
             ours = self._configuration.node.ae_title
-            archive = DimseArchive(
+            archive = DimseStudies(
                 name,
                 destination,
                 ours,

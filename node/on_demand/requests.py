@@ -7,6 +7,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
@@ -171,8 +172,11 @@ class RunRequests:
             row = session.get(FetchRow, request_id)
         if row is None:
             return None
-        jobs = tuple(self.state(job) for job in row.jobs)
-        return RequestState(row.id, row.study_instance_uid, row.state, row.reason, jobs)
+        jobs = []
+        for job in row.jobs:
+            with suppress(JobNotFound):  # erased
+                jobs.append(self.state(job))
+        return RequestState(row.id, row.study_instance_uid, row.state, row.reason, tuple(jobs))
 
     def _route(self, asked: RunRequest) -> tuple[str, Route]:
         return route_for(self._configuration, asked.pipeline, asked.route, asked.destinations or ())

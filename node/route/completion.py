@@ -229,7 +229,9 @@ def was_fetched(session: Session, complete: Complete, fetch_ae_title: str | None
         .outerjoin(AssociationRow, AssociationRow.id == SeriesRow.last_association_id)
         .where(*of_what)
     ).all()
-    return bool(came) and all(way == FETCH or called == (fetch_ae_title or False) for way, called in came)
+    return bool(came) and all(
+        way == FETCH or (fetch_ae_title is not None and called == fetch_ae_title) for way, called in came
+    )
 
 
 def settle_fetched(session: Session, study_instance_uid: str, fetch_ae_title: str | None, now: datetime) -> None:

@@ -62,6 +62,14 @@ def written(folder: Path, text: str) -> Path:
             r"config.yaml:2: routes.a.destinations.0: 'pacs': no destination is called so; there are: none",
         ),
         (
+            "run_requests: {move_ae_title: FETCH}",
+            r"run_requests.move_ae_title: .*should be one of receive.dimse.ae_titles that no sender calls",
+        ),
+        (  # what scanners send would be taken for what was fetched, and never be routed
+            "receive: {dimse: {ae_titles: [CONDYLE]}}\nrun_requests: {move_ae_title: CONDYLE}",
+            r"config.yaml:2: run_requests.move_ae_title: .*should be one of receive.dimse.ae_titles that no send",
+        ),
+        (
             "peers:\n  a: {ae_title: A, networks: [10.0.0.1/8]}",
             r"a.networks.0: .10.0.0.1/8.: should be an address",
         ),

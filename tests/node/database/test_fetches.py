@@ -60,6 +60,18 @@ def test_what_is_put_off_is_left_alone_and_the_next_has_its_turn(database: Datab
     assert claimed(database, NOW + timedelta(minutes=1)) == ("first", FetchState.FETCHING)
 
 
+def test_since_when_a_request_is_in_its_state_is_known_however_often_it_is_looked_at(database: Database) -> None:
+    ask(database)
+    with Session(database) as session, session.begin():
+        fetches.move(session, "r", FetchState.ARRIVED, NOW + SECOND)
+    assert claimed(database, NOW + 2 * SECOND) is not None
+    with Session(database) as session, session.begin():
+        fetches.move(session, "r", FetchState.ARRIVED, NOW + 3 * SECOND, reason="is not complete yet")
+    with Session(database) as session:
+        row = session.get_one(FetchRow, "r")
+        assert (row.updated, row.reason) == (NOW + SECOND, "is not complete yet")
+
+
 def test_what_has_arrived_stays_so_while_a_node_has_it(database: Database) -> None:
     ask(database)
     with Session(database) as session, session.begin():

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from node.config import HistorySettings
 from node.database.connection import Database, open_database
+from node.database.fetches import FetchState
 from node.database.history import PAGE, History
 from node.database.migrations import migrate
 from node.database.tables import (
@@ -23,6 +24,7 @@ from node.database.tables import (
     CommitmentRow,
     DecisionRow,
     EventRow,
+    FetchRow,
     InstanceRow,
     JobRow,
 )
@@ -73,7 +75,7 @@ def test_what_is_older_than_a_year_goes_and_the_audit_trail_and_the_jobs_stay(da
     happened(database, OLD)
     happened(database, YOUNG)
     gone = history(database).remove_old()
-    assert gone == {"decisions": 1, "events": 1, "associations": 1, "commitments": 0, "audit": 0}
+    assert gone == {"decisions": 1, "events": 1, "associations": 1, "commitments": 0, "requests": 0, "audit": 0}
     for kind in (DecisionRow, EventRow, AssociationRow, JobRow):
         assert count(database, kind) == 1
     assert count(database, AuditRow) == 2
@@ -108,13 +110,28 @@ def test_a_transaction_goes_once_it_has_ended(database: Database) -> None:
         assert session.scalars(select(CommitmentRow.transaction_uid)).all() == ["waiting"]
 
 
+def test_a_request_goes_once_it_has_ended(database: Database) -> None:
+    made = {"archive": "pacs", "study_instance_uid": "1.2", "asked": {}, "jobs": [], "not_before": OLD, "updated": OLD}
+    add(database, FetchRow, [{**made, "id": state, "state": state, "created": OLD} for state in FetchState])
+    assert history(database).remove_old()["requests"] == 2
+    with Session(database) as session:
+        assert set(session.scalars(select(FetchRow.id))) == {"waiting", "fetching", "arrived"}
+
+
 def test_one_round_removes_all_of_it_a_page_at_a_time_and_reads_no_table_whole(database: Database) -> None:
     many = 2 * PAGE + 1
     happened(database, OLD - timedelta(days=1), many)
     happened(database, YOUNG, 3)
     with whole_tables_read(database) as read:
         gone = history(database).remove_old()
-    assert gone == {"decisions": many, "events": many, "associations": many, "commitments": 0, "audit": 0}
+    assert gone == {
+        "decisions": many,
+        "events": many,
+        "associations": many,
+        "commitments": 0,
+        "requests": 0,
+        "audit": 0,
+    }
     assert count(database, EventRow) == 3
     # of the events the oldest are read in their order, and no more than a page at a time
     assert read <= ({"event"} if database.dialect.name == "sqlite" else set())

@@ -29,3 +29,4 @@ def upgrade() -> None:
     )
     op.create_index("ix_fetch_study_instance_uid", "fetch", ["study_instance_uid"])
     op.create_index("ix_fetch_state", "fetch", ["state"])
+    op.create_index("ix_fetch_created", "fetch", ["created"])

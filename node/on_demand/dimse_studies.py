@@ -54,7 +54,7 @@ USUAL = (
 Arrived = Callable[[set[str], Deadline], set[str]]
 
 
-class DimseArchive:
+class DimseStudies:
     """An archive that is asked for one study.
 
     Parameters

@@ -12,8 +12,8 @@ STUDY_UID, SERIES_UID, INSTANCE_UID, CLASS_UID = "0020000D", "0020000E", "000800
 ACCESSION_NUMBER = "00080050"
 
 
-class DicomWebArchive:
-    """An archive that is asked for one study; the parameters are those of `dimse_archive.DimseArchive`."""
+class DicomWebStudies:
+    """An archive that is asked for one study; the parameters are those of `dimse_studies.DimseStudies`."""
 
     def __init__(self, name: str, destination: DicomWebDestination, deadline: Deadline, landing: Landing) -> None:
         self._name, self._landing = name, landing
