@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dicom_sr.profile import PatientDetail
 from node.config.profile import NOTIFICATIONS_ONLY, Profile
-from node.config.values import FilePath, Host, Port, Section, Tls, Url, off_text
+from node.config.values import Account, FilePath, Host, Port, Section, Tls, Url, off_text
 
 _ADDRESS = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9._-]{1,253}")  # RFC 5321 4.1.2, without quotes; `parseaddr` agrees
 
@@ -39,7 +39,7 @@ class Notification(Section):
         return NOTIFICATIONS_ONLY
 
 
-class EmailDestination(Notification):
+class EmailDestination(Notification, Account):
     """People who are told of results by e-mail."""
 
     kind: Literal["email"]
@@ -47,17 +47,8 @@ class EmailDestination(Notification):
     port: Port = 587
     security: Literal["starttls", "tls", "none"] = "starttls"
     trusted: FilePath | None = None  # authorities of the server's certificate; None: the system's
-    username: str | None = None
-    password_file: FilePath | None = None
     sender: Address
     recipients: tuple[Address, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _account_is_whole(self) -> Self:
-        if (self.username is None) != (self.password_file is None):
-            given, lacks = ("username", "password_file") if self.username is not None else ("password_file", "username")
-            raise ValueError(f"{given}: needs {lacks} beside it")
-        return self
 
 
 class WebhookDestination(Notification):

@@ -19,6 +19,7 @@ from node.config.notifications import EmailDestination, WebhookDestination
 from node.config.profile import Profile
 from node.config.shadow_routes import filled_in
 from node.config.values import (
+    Account,
     AETitle,
     DatabaseUrl,
     DeviceUid,
@@ -116,20 +117,11 @@ class WatchedFolder(Section):
     after: Literal["keep", "delete"] = "keep"
 
 
-class OrthancFeed(Section):
+class OrthancFeed(Account):
     """An Orthanc whose /changes are followed, where it cannot route by DICOM."""
 
     url: Url
-    username: str | None = None
-    password_file: FilePath | None = None
     poll_s: float = Field(default=2.0, gt=0)
-
-    @model_validator(mode="after")
-    def _account_is_whole(self) -> Self:
-        if (self.username is None) != (self.password_file is None):
-            given, lacks = ("username", "password_file") if self.username is not None else ("password_file", "username")
-            raise ValueError(f"{given}: needs {lacks} beside it")
-        return self
 
 
 class ReceiveSettings(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -229,3 +229,17 @@ class Tls(Section):
     certificate: FilePath
     key: FilePath
     trusted: FilePath | None = None  # CA bundle; where given, the other side must show a certificate it signed
+
+
+class Account(Section):
+    """A user name and the file of its password, where a server wants one; both or none."""
+
+    username: str | None = None
+    password_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _account_is_whole(self) -> Self:
+        if (self.username is None) != (self.password_file is None):
+            given, lacks = ("username", "password_file") if self.username is not None else ("password_file", "username")
+            raise ValueError(f"{given}: needs {lacks} beside it")
+        return self

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from node.database.tables import AssociationRow, DecisionRow, InstanceRow
+from node.database.tables import AssociationRow, DecisionRow, FetchRow, InstanceRow
 from node.demo.orthanc_process import free_port
+from tests.hostile_archive import HostileArchive, drip, then
 from tests.needs import missing
 from tests.node.on_demand.fetched import KNEE, SLICES, archived
 from tests.orthanc import Archive, Modality, OrthancMissing
@@ -179,6 +180,23 @@ def test_an_archive_that_is_away_is_asked_again_later(client: httpx.Client) -> N
         return bool(state["state"] == "waiting" and state["reason"].startswith("away: "))
 
     until(waits, "the request waits, with the reason")
+
+
+def test_a_study_that_is_being_fetched_at_the_end_of_the_node_is_left_to_the_next_one(tmp_path: Path) -> None:
+    with HostileArchive(then(drip)) as archive:
+        slow = {"kind": "dimse", "ae_title": "SLOW", "host": "127.0.0.1", "port": archive.port}
+        settings: dict[str, Any] = {
+            "routes": {"knee": KNEE},
+            "destinations": {"out": {"kind": "folder", "path": "out"}, "slow": slow},
+            "run_requests": {"enabled": True, "archives": ["slow"]},
+        }
+        with RunningNode(tmp_path, **settings) as node:
+            asked = {"study": "1.2.3", "from": "slow", "route": "knee"}
+            httpx.post(f"http://127.0.0.1:{node.page}/run", json=asked).raise_for_status()
+            until(lambda: archive.opened, "the archive is asked")
+            assert node.stop() == 0
+            (row,) = node.all(select(FetchRow))
+            assert (row.state, row.claimed_until, row.attempts, row.jobs) == ("waiting", None, 0, [])
 
 
 def test_a_study_that_does_not_suit_the_pipeline_says_why(
