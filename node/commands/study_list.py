@@ -91,12 +91,20 @@ class Report:
     Raises
     ------
     NoList
-        If there is a file that is no such report.
+        If there is a file that is no such report, or it cannot be written.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self.run = self._read(path) if path is not None and path.exists() else frozenset[Wanted]()
+        self.run = frozenset[Wanted]()
+        if path is None:
+            return
+        if path.exists():
+            self.run = self._read(path)
+        try:
+            self._write(() if path.exists() else COLUMNS)
+        except OSError as error:
+            raise NoList(f"{path}: cannot be written: {error.strerror}") from error
 
     @staticmethod
     def _read(path: Path) -> frozenset[Wanted]:
@@ -113,16 +121,14 @@ class Report:
 
     def add(self, wanted: Wanted, study: str, jobs: Sequence[str], reason: str) -> None:
         """Write down what became of one, at once."""
-        if self._path is None:
-            return
-        new = not self._path.exists()
-        with open(self._path, "a", encoding="utf-8", newline="", opener=_private) as file:
-            lines = csv.writer(file)
-            if new:
-                lines.writerow(COLUMNS)
-            at = datetime.now(UTC).isoformat(timespec="seconds")
-            outcome = RUN if jobs else NOT_RUN
-            lines.writerow([wanted.accession_number, wanted.study or study, outcome, " ".join(jobs), reason, at])
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        outcome = RUN if jobs else NOT_RUN
+        self._write((wanted.accession_number, wanted.study or study, outcome, " ".join(jobs), reason, at))
+
+    def _write(self, line: Sequence[str]) -> None:
+        if self._path is not None:
+            with open(self._path, "a", encoding="utf-8", newline="", opener=_private) as file:
+                csv.writer(file).writerows([line] if line else [])
 
 
 def _both(number: str, study: str) -> tuple[Wanted, ...]:

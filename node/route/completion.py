@@ -201,12 +201,17 @@ def settled(session: Session, study_instance_uid: str) -> list[Complete]:
         If something of it has not been decided about yet.
     """
     of_study = SeriesRow.study_instance_uid == study_instance_uid
+    if session.scalar(select(SeriesRow.series_instance_uid).where(of_study, UNDECIDED).limit(1)) is not None:
+        raise StillArriving(f"study {study_instance_uid}: is not complete yet; the node decides when it is")
+    return _parts(session, study_instance_uid)
+
+
+def _parts(session: Session, study_instance_uid: str) -> list[Complete]:
+    of_study = SeriesRow.study_instance_uid == study_instance_uid
     series = session.scalars(select(SeriesRow).where(of_study).order_by(SeriesRow.first_received)).all()
     study = session.get(StudyRow, study_instance_uid)
     if study is None or not series:
         raise StudyNotFound(f"study {study_instance_uid}: no image of it is stored")
-    if session.scalar(select(SeriesRow.series_instance_uid).where(of_study, UNDECIDED).limit(1)) is not None:
-        raise StillArriving(f"study {study_instance_uid}: is not complete yet; the node decides when it is")
     return [*(_series(session, one, late=True) for one in series), _study(session, study)]
 
 
@@ -235,14 +240,14 @@ def was_fetched(session: Session, complete: Complete, fetch_ae_title: str | None
 
 
 def settle_fetched(session: Session, study_instance_uid: str, fetch_ae_title: str | None, now: datetime) -> None:
-    """A study has been fetched whole: what came is decided about, by no route, and need not stay quiet for a while."""
-    of_study = SeriesRow.study_instance_uid == study_instance_uid
-    series = session.scalars(select(SeriesRow).where(of_study)).all()
-    study = session.get(StudyRow, study_instance_uid)
-    if study is None:
-        return
-    parts = [*(_series(session, one, late=False) for one in series), _study(session, study)]
-    for part in parts:
+    """A study has been fetched whole: what came is decided about, by no route, and need not stay quiet for a while.
+
+    Raises
+    ------
+    StudyNotFound
+        If all that came was made by this node, which does not store it once more.
+    """
+    for part in _parts(session, study_instance_uid):
         if was_fetched(session, part, fetch_ae_title):
             Completion.settle(session, part, now)
 

@@ -47,6 +47,11 @@ def test_what_a_report_says_was_run_is_known_and_what_failed_is_not(tmp_path: Pa
     assert Report(path).run == {Wanted("A1"), Wanted(study="1.2.3"), Wanted(study="1.2.4")}
 
 
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_run(tmp_path: Path) -> None:
+    with pytest.raises(NoList, match="cannot be written: No such file or directory"):
+        Report(tmp_path / "missing" / "report.csv")
+
+
 def test_another_file_is_not_taken_for_a_report(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(NoList, match="is another file"):
