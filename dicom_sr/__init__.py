@@ -1,5 +1,5 @@
 """DICOM in, DICOM out: series to arrays, findings to objects.
 
-Tests: `series`, `findings`, `profile`, `phantoms` and `errors` hold no more than the tests of `read` and `write` use of
-them everywhere.
+Tests: `series`, `findings`, `assessment`, `profile`, `phantoms` and `errors` hold no more than the tests of `read` and
+`write` use of them everywhere.
 """

@@ -285,6 +285,21 @@ WHY_INPUT = CONDYLE.add(
 )
 WHY_ERROR = CONDYLE.add("WHY-ERROR", "Technical failure", "The analysis failed for a technical reason.")
 
+# ---- private codes of what a reader says about a result: neither the Standard nor any dictionary of it has any
+VERDICT = CONDYLE.add("VERDICT", "Reader's verdict", "What a reader did with a finding or an object of a result.")
+ACCEPTED = CONDYLE.add("VERDICT-ACCEPTED", "Accepted", "The reader takes the finding over as it is.")
+MODIFIED = CONDYLE.add("VERDICT-MODIFIED", "Modified", "The reader takes the finding over with other values.")
+REJECTED = CONDYLE.add("VERDICT-REJECTED", "Rejected", "The reader does not take the finding over.")
+VERDICT_REASON = CONDYLE.add("VERDICT-WHY", "Reason for the verdict", "Why a reader modified or rejected a finding.")
+NOT_THERE = CONDYLE.add("BY-NOT-THERE", "Finding is not there", "What the result reports is not on the images.")
+MISSED = CONDYLE.add("BY-MISSED", "Finding was missed", "What is on the images the result does not report.")
+WRONG_VALUE = CONDYLE.add("BY-VALUE", "Value is wrong", "A number or a code of the finding is not right.")
+WRONG_PLACE = CONDYLE.add("BY-PLACE", "Place or side is wrong", "The finding is reported of another place or side.")
+WRONG_OUTLINE = CONDYLE.add("BY-OUTLINE", "Outline is wrong", "A segment or region does not follow the structure.")
+POOR_IMAGES = CONDYLE.add("BY-IMAGES", "Images are not good enough", "The images do not bear the finding.")
+NOT_RELEVANT = CONDYLE.add("BY-RELEVANCE", "Not relevant", "The finding is right and of no use for this patient.")
+LEFT_OUT = CONDYLE.add("BY-LEFT-OUT", "Left out of an edited copy", "An edited copy of the report has it no more.")
+
 # ---- standard codes (every one of them is in pydicom's dictionaries)
 RIGHT, LEFT, BILATERAL = standard.SCT.Right, standard.SCT.Left, Code("51440002", "SCT", "Bilateral")
 LATERALITY = {"R": RIGHT, "L": LEFT, "B": BILATERAL}

@@ -24,6 +24,7 @@ ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
 ModelVersionRow  node.models.versions
 FetchRow         node.database.fetches, node.database.erasure, node.database.history
+VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
                  node.database.history, node.patient_records.refused, node.models.versions
 InstallationRow  node.database.installation
@@ -360,6 +361,34 @@ class FetchRow(Base):
     claimed_until: Mapped[datetime | None]  # by a node that fetches it; it is free again then
     created: Mapped[datetime] = mapped_column(index=True)
     updated: Mapped[datetime]  # since when it is in its state
+
+
+class VerdictRow(Base):
+    """What a reader says about one finding of a job's result: `node.verdicts.verdict`."""
+
+    __tablename__ = "verdict"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))  # a VerdictKind
+    source_uid: Mapped[str] = mapped_column(String(64), index=True)  # SOP Instance UID of what says it
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    object_uid: Mapped[str] = mapped_column(String(64))  # of the job's object that it is about
+    tracking_uid: Mapped[str] = mapped_column(String(64), default="")  # of the finding; empty: the whole object
+    tracking_id: Mapped[str] = mapped_column(String(64), default="")
+    finding: Mapped[list[str] | None]  # a code: value, scheme, meaning
+    site: Mapped[list[str] | None]
+    answer: Mapped[str] = mapped_column(String(16))  # an Answer
+    reason: Mapped[list[str] | None]
+    comment: Mapped[str] = mapped_column(Text, default="")  # without what identifies the patient
+    # of a modified finding: {"name": code, "before": number or code, "after": number or code, "unit": code or null}
+    changes: Mapped[list[Any]]
+    observer: Mapped[str] = mapped_column(String(64), default="")  # keyed digest of the reader's name
+    device: Mapped[str] = mapped_column(String(140), default="")
+    sender: Mapped[str] = mapped_column(String(64), default="")
+    observed: Mapped[datetime]
+    received: Mapped[datetime] = mapped_column(index=True)
+    superseded: Mapped[bool] = mapped_column(default=False)  # a later one by the same reader takes its place
 
 
 class ExecutorRow(Base):
