@@ -24,6 +24,7 @@ from node.database.tables import (
     SeriesRow,
     StudyRow,
     VerdictRow,
+    WithdrawalRow,
 )
 from node.errors import StudyNotFound
 
@@ -113,6 +114,7 @@ def erase(session: Session, found: Traces, who: str, now: datetime) -> None:
     of_study = select(JobRow.id).where(JobRow.study_instance_uid == uid)
     session.execute(delete(OutboxRow).where(OutboxRow.job_id.in_(of_study)))  # before what they refer to
     session.execute(delete(VerdictRow).where(VerdictRow.job_id.in_(of_study)))
+    session.execute(delete(WithdrawalRow).where(WithdrawalRow.job_id.in_(of_study)))
     session.execute(delete(ObjectRow).where(ObjectRow.job_id.in_(of_study)))
     session.execute(delete(EventRow).where(EventRow.job_id.in_(of_study)))
     session.execute(delete(JobRow).where(JobRow.study_instance_uid == uid))

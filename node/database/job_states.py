@@ -13,11 +13,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from node.config import Configuration
-from node.database import outbox
+from node.database import outbox, taking_back
 from node.database.jobs import NEXT, Job, JobState
 from node.database.outbox import UNSETTLED
 from node.database.states import ForbiddenTransition, OutboxState, require
-from node.database.tables import EventRow, JobRow, OutboxRow
+from node.database.tables import EventRow, JobRow, OutboxRow, WithdrawalRow
 from node.errors import JobNotFound
 
 CANCELLED = "cancelled by an operator"
@@ -224,6 +224,21 @@ def note(
     )
 
 
+def require_not_withdrawn(job: JobRow) -> None:
+    """Nothing more is made or sent of a job whose result was taken back.
+
+    Raises
+    ------
+    ForbiddenTransition
+        If it was.
+    """
+    if job.withdrawn is not None:
+        raise ForbiddenTransition(
+            f"job {job.id} was withdrawn by {job.withdrawn_by} ({job.withdrawn_why}); what was taken back is not sent "
+            "again: run the pipeline with another version, model or settings"
+        )
+
+
 def restart(session: Session, job_id: str, detail: str) -> None:
     """Queue a job that failed or was unsuitable once more.
 
@@ -231,9 +246,11 @@ def restart(session: Session, job_id: str, detail: str) -> None:
     ------
     JobNotFound
     ForbiddenTransition
-        If it is neither.
+        If it is neither, or was withdrawn.
     """
-    state = JobState(locked(session, job_id).state)
+    job = locked(session, job_id)
+    require_not_withdrawn(job)
+    state = JobState(job.state)
     if state not in (JobState.FAILED, JobState.UNSUITABLE):
         raise ForbiddenTransition(f"job {job_id} is {state}; only a failed or unsuitable job is restarted")
     move(session, job_id, JobState.QUEUED, detail=detail)
@@ -255,9 +272,10 @@ def send_to(
     ------
     JobNotFound
     ForbiddenTransition
-        If it is under way: what is being sent is not encoded anew.
+        If it is under way: what is being sent is not encoded anew; or if it was withdrawn.
     """
     before = locked(session, job_id)
+    require_not_withdrawn(before)
     if before.state in (JobState.QUEUED, JobState.RUNNING):
         raise ForbiddenTransition(f"job {job_id} is {before.state}; wait until it has made its objects")
     if before.state == JobState.SENDING:
@@ -333,6 +351,7 @@ def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
         move(session, job_id, JobState.FAILED, reason=why, now=now)
     else:
         move(session, job_id, JobState.DONE, detail=summary, now=now)
+        taking_back.supersede(session, job, now or datetime.now(UTC))
 
 
 def settle_left_over(session: Session, after: Place | None = None, now: datetime | None = None) -> Place | None:
@@ -387,12 +406,17 @@ def _page(
 
 
 def free_to_clean(session: Session, job_ids: Sequence[str]) -> list[str]:
-    """Those of the jobs that have ended and have no object that may still be sent."""
+    """Those of the jobs that have ended and have no object that may still be sent, or is being taken back."""
     open_line = select(OutboxRow.id).where(
         OutboxRow.job_id == JobRow.id, UNSETTLED | (OutboxRow.state == OutboxState.REFUSED)
     )
     ended = JobRow.state.in_((JobState.DONE, JobState.UNSUITABLE, JobState.FAILED))
-    return list(session.scalars(select(JobRow.id).where(JobRow.id.in_(job_ids), ended, ~open_line.exists())))
+    taken_back = select(WithdrawalRow.id).where(WithdrawalRow.job_id == JobRow.id, taking_back.IS_OPEN)
+    return list(
+        session.scalars(
+            select(JobRow.id).where(JobRow.id.in_(job_ids), ended, ~open_line.exists(), ~taken_back.exists())
+        )
+    )
 
 
 def note_cleaned(session: Session, job_ids: Sequence[str], now: datetime) -> None:

@@ -15,8 +15,8 @@ from dicom_sr.profile import EncodedObject, Kind
 from dicom_sr.words import counted
 from node.data_folder import resolved, to_store
 from node.database.queries import in_chunks
-from node.database.states import OUTBOX, ForbiddenTransition, OutboxState, before
-from node.database.tables import Instant, ObjectRow, OutboxRow
+from node.database.states import OUTBOX, ForbiddenTransition, OutboxState, WithdrawalState, before
+from node.database.tables import Instant, JobRow, ObjectRow, OutboxRow, WithdrawalRow
 from node.errors import JobFailed
 
 UNSETTLED: ColumnElement[bool] = or_(  # lines that still have a way to go
@@ -520,18 +520,33 @@ def send_again(session: Session, destination: str, lines: Iterable[int], *, conf
 def taken_since(
     session: Session, destination: str, since: datetime, data: Path
 ) -> list[tuple[int, EncodedObject, str]]:
-    """What the destination took since then: each line, its object and the job that made it, in order of delivery."""
+    """What the destination took since then: each line, its object and the job that made it, in order of delivery.
+
+    What was taken back is left out.
+    """
     rows = session.execute(
         select(OutboxRow.id, ObjectRow, OutboxRow.job_id)
         .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+        .join(JobRow, JobRow.id == OutboxRow.job_id)
         .where(
             OutboxRow.destination == destination,
             OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED)),
             OutboxRow.delivered >= since,
+            JobRow.withdrawn.is_(None),
+            ~_taken_back(destination).exists(),
         )
         .order_by(OutboxRow.delivered, OutboxRow.id)
     )
     return [(line, encoded_object(row, data), job_id) for line, row, job_id in rows]
+
+
+def _taken_back(destination: str) -> Select[int]:
+    """The withdrawal that a line's job has at a destination which was told to give up what it has, or will be."""
+    return select(WithdrawalRow.id).where(
+        WithdrawalRow.job_id == OutboxRow.job_id,
+        WithdrawalRow.destination == destination,
+        WithdrawalRow.state.not_in((WithdrawalState.LEFT, WithdrawalState.REFUSED)),
+    )
 
 
 def confirm(session: Session, destination: str, uids: Collection[str], answer: str) -> None:
@@ -566,6 +581,12 @@ def give_up_confirming(session: Session, lines: Iterable[int], answer: str) -> N
     """Settle for delivered: the destination cannot be asked whether it keeps the objects."""
     for chunk in in_chunks(lines):
         session.execute(update(OutboxRow).where(OutboxRow.id.in_(chunk)).values(confirm=False, answer=answer))
+
+
+def stop_confirming(session: Session, job_id: str, answer: str) -> None:
+    """Settle for delivered with all that a job has sent: whether it is kept is not waited for."""
+    here = (OutboxRow.job_id == job_id, OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
+    session.execute(update(OutboxRow).where(*here).values(confirm=False, answer=answer))
 
 
 def jobs_of(session: Session, destination: str, uids: Collection[str]) -> list[str]:

@@ -49,6 +49,26 @@ OUTBOX: Mapping[OutboxState, frozenset[OutboxState]] = {
 }
 
 
+class WithdrawalState(StrEnum):
+    """What a job sent to one destination, on its way back."""
+
+    WAITING = "waiting"
+    TOLD = "told"  # the destination took the message, and is asked what it still has
+    DONE = "done"  # told, and asked for the last time
+    REFUSED = "refused"  # the destination does not take the message
+    LEFT = "left"  # the configuration says that this destination is told nothing
+
+
+WITHDRAWAL: Mapping[WithdrawalState, frozenset[WithdrawalState]] = {
+    WithdrawalState.WAITING: frozenset({WithdrawalState.TOLD, WithdrawalState.REFUSED, WithdrawalState.LEFT}),
+    WithdrawalState.TOLD: frozenset({WithdrawalState.DONE, WithdrawalState.WAITING}),
+    # what was superseded is withdrawn by an operator, or one tells again what was refused or left
+    WithdrawalState.DONE: frozenset({WithdrawalState.WAITING}),
+    WithdrawalState.REFUSED: frozenset({WithdrawalState.WAITING}),
+    WithdrawalState.LEFT: frozenset({WithdrawalState.WAITING}),
+}
+
+
 class CommitmentDirection(StrEnum):
     """Who asks whom for storage commitment."""
 

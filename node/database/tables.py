@@ -15,7 +15,7 @@ SeriesRow        node.receive.store.receipt_import, node.receive.store.retention
 StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
                  node.database.erasure
 DecisionRow      node.route.dispatch, node.database.erasure, node.database.history
-JobRow           node.database.job_states, node.database.erasure
+JobRow           node.database.job_states, node.database.withdrawals, node.database.erasure
 EventRow         node.database.job_states, node.database.erasure, node.database.history
 ObjectRow        node.database.outbox, node.database.erasure
 OutboxRow        node.database.outbox, node.database.erasure
@@ -23,10 +23,11 @@ CommitmentRow    node.database.commitments, node.database.history
 ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
 ModelVersionRow  node.models.versions
+WithdrawalRow    node.database.taking_back, node.database.erasure
 FetchRow         node.database.fetches, node.database.erasure, node.database.history
 VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
-                 node.database.history, node.patient_records.refused, node.models.versions
+                 node.database.history, node.database.withdrawals, node.patient_records.refused, node.models.versions
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """
@@ -244,6 +245,9 @@ class JobRow(Base):
     created: Mapped[datetime] = mapped_column(index=True)
     updated: Mapped[datetime]
     cleaned: Mapped[datetime | None]  # when its folder and its checkpoints were deleted
+    withdrawn: Mapped[datetime | None]  # when its result was taken back
+    withdrawn_by: Mapped[str] = mapped_column(String(128), default="", server_default="")
+    withdrawn_why: Mapped[str] = mapped_column(Text, default="", server_default="")
 
     __table_args__ = (
         Index("job_by_state", "state", "created", "id"),
@@ -318,6 +322,36 @@ class OutboxRow(Base):
         ),
         _partial("outbox_failing", "destination", "failing_since", where="failing_since IS NOT NULL"),
         _partial("outbox_in_transaction", "transaction_uid", where="transaction_uid IS NOT NULL"),
+    )
+
+
+class WithdrawalRow(Base):
+    """What a job sent to one destination, taken back, with the proof of what the destination had before and after."""
+
+    __tablename__ = "withdrawal"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"))
+    destination: Mapped[str] = mapped_column(String(64), index=True)
+    code: Mapped[str] = mapped_column(String(16))  # a `RejectionReason`: why, as the note says it
+    why: Mapped[str] = mapped_column(Text, default="")  # in words
+    successor: Mapped[str | None] = mapped_column(String(32))  # the job whose result takes its place, if one does
+    state: Mapped[str] = mapped_column(String(16))  # a `WithdrawalState`
+    way: Mapped[str] = mapped_column(String(24), default="")  # how the destination was told
+    objects: Mapped[int] = mapped_column(Integer)  # how many it may have
+    held_before: Mapped[int | None] = mapped_column(Integer)  # of them, when it was asked before; None: it did not say
+    held_after: Mapped[int | None] = mapped_column(Integer)
+    still_held: Mapped[list[str]]  # SOP Instance UIDs of those; the first of many
+    asked: Mapped[datetime | None]  # when it was asked last
+    note_uid: Mapped[str] = mapped_column(String(64), default="")  # SOP Instance UID of the rejection note
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    not_before: Mapped[datetime]
+    created: Mapped[datetime]
+    answer: Mapped[str] = mapped_column(Text, default="")  # the peer's last word
+
+    __table_args__ = (
+        Index("withdrawal_once", "job_id", "destination", unique=True),
+        _partial("withdrawal_open", "destination", "not_before", "id", where="state IN ('waiting', 'told')"),
     )
 
 
@@ -430,6 +464,7 @@ class ModelVersionRow(Base):
 
 
 NOT_STORED, ERASED = "instance not stored", "study erased"  # what an `AuditRow` may be of
+WITHDRAWN = "result withdrawn"  # by an operator, or because its images were rejected
 MODEL_CHANGED = "model changed"  # another version of a route's model was put in force
 FILE_NOT_TAKEN = "file not taken"  # of a watched folder
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it

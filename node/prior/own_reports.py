@@ -132,7 +132,7 @@ class OwnReports:
         yield from sorted(self._of(who).glob("*.dcm"))
 
     def _went_out(self, report: Found, pipeline: str) -> datetime | None:
-        """When the job was made that handed the report over; None where none has, or it failed."""
+        """When the job was made that handed the report over; None where none has, it failed or was withdrawn."""
         with Session(self._database) as session:
             return session.scalar(
                 select(JobRow.created)
@@ -141,6 +141,7 @@ class OwnReports:
                     ObjectRow.sop_instance_uid == report.sop_instance_uid,
                     JobRow.pipeline == pipeline,
                     JobRow.state.in_((JobState.SENDING, JobState.DONE)),
+                    JobRow.withdrawn.is_(None),
                 )
             )
 

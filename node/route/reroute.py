@@ -50,6 +50,7 @@ class Action(StrEnum):
     SEND = "sent to new destinations"  # the same job has its objects, and its route has more destinations now
     UNDER_WAY = "under way"  # the same job is being done
     CANCELLED = "cancelled before"  # by an operator: begun again only where one restarts it
+    WITHDRAWN = "withdrawn"  # the same job's result was taken back, and is not made again
     KNOWN = "done before"  # the same job is done, and nothing about it is new
 
 
@@ -139,6 +140,8 @@ class Reroute:
             known = session.get(JobRow, job.id)
             if known is None:
                 return Action.NEW
+            if known.withdrawn is not None:
+                return Action.WITHDRAWN
             if known.state == JobState.FAILED and known.reason.startswith(CANCELLED) and job.route != BY_HAND:
                 return Action.CANCELLED
             if known.state in (JobState.FAILED, JobState.UNSUITABLE):

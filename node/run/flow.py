@@ -25,7 +25,7 @@ from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.words import counted
 from node.config import Configuration, Destination, FhirDestination
 from node.data_folder import job_folder
-from node.database import job_states, outbox
+from node.database import job_states, outbox, withdrawals
 from node.database.connection import Database
 from node.database.jobs import ON_REQUEST, JobState
 from node.database.tables import JobRow
@@ -603,11 +603,13 @@ class Flow:
             raise JobFailed(str(error)) from error
 
     def _predecessors(self, job: JobRow) -> tuple[EncodedObject, ...]:
-        """The reports of the job that this one revises, if they were queued for any destination."""
+        """The reports of the job that this one revises, if they were queued for any destination and not withdrawn."""
         if job.predecessor is None:
             return ()
         with Session(self._database) as session:
-            return outbox.reports_sent(session, job.predecessor, self._data)
+            sent = outbox.reports_sent(session, job.predecessor, self._data)
+            withdrawn = withdrawals.withdrawn_objects(session, (item.sop_instance_uid for item in sent))
+        return tuple(item for item in sent if item.sop_instance_uid not in withdrawn)
 
     def _earlier_jobs(self, job: JobRow) -> tuple[str, ...]:
         """The jobs that this one revises, the latest first."""

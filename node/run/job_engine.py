@@ -29,13 +29,14 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dicom_sr.findings import Subject
+from dicom_sr.rejection_reasons import RejectionReason
 from node import gpus
 from node.background import Loop, is_away
 from node.config import Configuration
 from node.config.checks import boxed, the_box
 from node.config.route_settings import paths_in_settings
 from node.data_folder import job_folder, prepare
-from node.database import job_states, migrations, queries
+from node.database import job_states, migrations, queries, withdrawals
 from node.database.connection import open_database
 from node.database.installation import require_one_installation
 from node.database.jobs import Job, JobState
@@ -471,6 +472,29 @@ class JobEngine:
             job_states.cancel(session, job_id)
         self._client.cancel_workflow(job_id)
 
+    def withdraw(self, job_id: str, reason: RejectionReason, why: str, by: str) -> Sequence[str]:
+        """Take back what a job made, or stop it where it has not ended; the destinations that may have something.
+
+        Parameters
+        ----------
+        job_id
+            All of it.
+        reason
+            As rejection notes give it.
+        why
+            In words, without the patient's name.
+        by
+            Who takes it back.
+
+        Raises
+        ------
+        JobNotFound
+        """
+        with Session(self._database) as session, session.begin():
+            told = withdrawals.withdraw(session, job_id, reason=reason, why=why, by=by, now=datetime.now(UTC))
+        self._client.cancel_workflow(job_id)
+        return told
+
     def restart(self, job_id: str, why: str = "restarted by an operator") -> None:
         """Run a failed or unsuitable job again from the step that failed; finished steps are not repeated.
 
@@ -524,6 +548,7 @@ class JobEngine:
         note, has_result = folder.written_objects(), folder.finished_result() is not None
         with Session(self._database) as session, session.begin():
             job = job_states.locked(session, job_id)
+            job_states.require_not_withdrawn(job)
             made = job.state in (JobState.SENDING, JobState.DONE)
             if made and note and queue_further(session, self._configuration, job, further, folder, note):
                 return

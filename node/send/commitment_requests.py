@@ -164,6 +164,7 @@ class CommitmentRequests:
                 OutboxRow.destination == self._name,
                 OutboxRow.sop_instance_uid == uid,
                 OutboxRow.state == OutboxState.DELIVERED,
+                OutboxRow.confirm,  # else nobody waits for it any more, such as after a withdrawal
             )
         ).first()
         if line is None:

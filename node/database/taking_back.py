@@ -1,0 +1,244 @@
+"""What is taken back of destinations: a row for each job and destination, worked off by the destination's lane.
+
+A row waits until the destination has been told, then until it has been asked what it still has: that is the proof. What
+a destination may have is what was ever begun to be sent to it, whether or not it answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, update
+from sqlalchemy.orm import Session
+
+from dicom_sr.profile import EncodedObject
+from dicom_sr.rejection_reasons import RejectionReason
+from node.database.outbox import UNSETTLED, encoded_object
+from node.database.queries import in_chunks
+from node.database.states import WITHDRAWAL, ForbiddenTransition, OutboxState, WithdrawalState, before
+from node.database.tables import JobRow, ObjectRow, OutboxRow, WithdrawalRow
+
+SUPERSEDED = "superseded by a later result of the same study"
+HELD_SHOWN = 20  # UIDs of what a destination still has that a row keeps
+OPEN = (WithdrawalState.WAITING, WithdrawalState.TOLD)
+
+# The states stand in the statement itself: only so a database sees that an index of such rows will do.
+IS_OPEN: ColumnElement[bool] = WithdrawalRow.state.in_([literal(one.value, literal_execute=True) for one in OPEN])
+
+# Refused and never taken: not there. Everything else that was begun may be, also without an answer.
+_MAY_BE_THERE: ColumnElement[bool] = and_(
+    OutboxRow.sha256 != "",
+    or_(
+        OutboxRow.delivered.is_not(None),
+        OutboxRow.state.in_((OutboxState.WAITING, OutboxState.CANCELLED)),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a destination says it has of what is taken back."""
+
+    number: int | None  # None: it did not say
+    uids: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, found: Collection[str] | None) -> Held:
+        """By the SOP Instance UIDs that it named; None where it cannot be asked."""
+        return cls(None) if found is None else cls(len(found), sorted(found))
+
+
+# ---- what may be there
+def may_have(session: Session, job_ids: Iterable[str]) -> dict[tuple[str, str], int]:
+    """How many objects of each job each destination may have; by job and destination."""
+    found: dict[tuple[str, str], int] = {}
+    for chunk in in_chunks(job_ids):
+        rows = session.execute(
+            select(OutboxRow.job_id, OutboxRow.destination, func.count())
+            .where(OutboxRow.job_id.in_(chunk), _MAY_BE_THERE)
+            .group_by(OutboxRow.job_id, OutboxRow.destination)
+            .order_by(OutboxRow.job_id, OutboxRow.destination)
+        )
+        found |= {(job, name): number for job, name, number in rows}
+    return found
+
+
+def objects_there(session: Session, row: WithdrawalRow, data: Path) -> list[EncodedObject]:
+    """What the destination of a row may have of its job; without what the successor sent under the same UID."""
+    where = [OutboxRow.job_id == row.job_id, OutboxRow.destination == row.destination, _MAY_BE_THERE]
+    if row.successor is not None:
+        of_successor = select(OutboxRow.sop_instance_uid).where(
+            OutboxRow.job_id == row.successor, OutboxRow.destination == row.destination
+        )
+        where.append(OutboxRow.sop_instance_uid.not_in(of_successor))
+    rows = session.scalars(
+        select(ObjectRow)
+        .join(OutboxRow, OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid)
+        .where(*where)
+        .order_by(ObjectRow.order, ObjectRow.sop_instance_uid)
+    )
+    return [encoded_object(one, data) for one in rows]
+
+
+# ---- new rows
+def take_back(session: Session, job_id: str, reason: RejectionReason, why: str, now: datetime) -> list[str]:
+    """Have all that a job sent be taken back wherever it went; the destinations.
+
+    What was taken back before, because a later result took its place, is told once more with this reason.
+    """
+    found = may_have(session, [job_id])
+    for _, destination in found:
+        _queue(session, job_id, destination, found[job_id, destination], reason, why, None, now)
+    return [destination for _, destination in found]
+
+
+def supersede(session: Session, job: JobRow, now: datetime) -> None:
+    """Have the DICOM objects of a job's predecessor be taken back where the job's own objects have arrived.
+
+    FHIR servers and HL7 receivers replace the earlier report by themselves.
+    """
+    if job.predecessor is None:
+        return
+    arrived = set(
+        session.scalars(
+            select(OutboxRow.destination)
+            .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+            .where(OutboxRow.job_id == job.id, OutboxRow.delivered.is_not(None), ObjectRow.sop_class_uid != "")
+            .distinct()
+        )
+    )
+    of_both = select(OutboxRow.sop_instance_uid).where(OutboxRow.job_id == job.id)
+    numbers = session.execute(
+        select(OutboxRow.destination, func.count())
+        .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+        .where(
+            OutboxRow.job_id == job.predecessor,
+            _MAY_BE_THERE,
+            ObjectRow.sop_class_uid != "",
+            OutboxRow.sop_instance_uid.not_in(of_both),
+        )
+        .group_by(OutboxRow.destination)
+    ).all()
+    known = set(session.scalars(select(WithdrawalRow.destination).where(WithdrawalRow.job_id == job.predecessor)))
+    for destination, number in numbers:
+        if destination in arrived - known:
+            quality = RejectionReason.QUALITY
+            _queue(session, job.predecessor, destination, number, quality, SUPERSEDED, job.id, now)
+
+
+def _queue(
+    session: Session,
+    job_id: str,
+    destination: str,
+    objects: int,
+    reason: RejectionReason,
+    why: str,
+    successor: str | None,
+    now: datetime,
+) -> None:
+    told: dict[str, object] = {
+        "code": reason.value,
+        "why": why,
+        "successor": successor,
+        "state": WithdrawalState.WAITING,
+        "objects": objects,
+        "held_before": None,
+        "held_after": None,
+        "still_held": [],
+        "asked": None,
+        "attempts": 0,
+        "not_before": now,
+        "created": now,
+        "answer": "",
+    }
+    of = (WithdrawalRow.job_id == job_id, WithdrawalRow.destination == destination)
+    if not session.execute(update(WithdrawalRow).where(*of).values(told).returning(WithdrawalRow.id)).all():
+        session.execute(
+            insert(WithdrawalRow).values(job_id=job_id, destination=destination, way="", note_uid="", **told)
+        )
+
+
+# ---- working them off
+def next_due(session: Session, destination: str, now: datetime) -> WithdrawalRow | None:
+    """The row of a destination that is due; one whose job has something to send or to confirm there is not."""
+    on_its_way = select(OutboxRow.id).where(
+        OutboxRow.job_id == WithdrawalRow.job_id, OutboxRow.destination == WithdrawalRow.destination, UNSETTLED
+    )
+    return session.scalar(
+        select(WithdrawalRow)
+        .where(WithdrawalRow.destination == destination, IS_OPEN, WithdrawalRow.not_before <= now, ~on_its_way.exists())
+        .order_by(WithdrawalRow.not_before, WithdrawalRow.id)
+        .limit(1)
+    )
+
+
+def note_before(session: Session, row_id: int, held: Held) -> None:
+    """Write down what the destination had before it was told; what was written down first stays."""
+    session.execute(
+        update(WithdrawalRow)
+        .where(WithdrawalRow.id == row_id, WithdrawalRow.held_before.is_(None))
+        .values(held_before=held.number)
+    )
+
+
+def note_after(session: Session, row_id: int, held: Held, now: datetime) -> None:
+    """Write down what the destination has, now that it was told."""
+    values = {"held_after": held.number, "still_held": list(held.uids[:HELD_SHOWN]), "asked": now}
+    session.execute(update(WithdrawalRow).where(WithdrawalRow.id == row_id).values(values))
+
+
+def move(
+    session: Session, row_id: int, state: WithdrawalState, answer: str, *, way: str = "", note_uid: str = ""
+) -> None:
+    """Bring a row into `state`, with the peer's last word.
+
+    Parameters
+    ----------
+    row_id
+        Of the row.
+    state
+        To be in afterwards.
+    answer
+        What the peer answered, or why it was not told.
+    way
+        How it was told; empty: as it stands in the row.
+    note_uid
+        SOP Instance UID of the rejection note, where one was sent.
+
+    Raises
+    ------
+    ForbiddenTransition
+        If the row is in a state that `node.database.states` does not let it leave so: it is taken back anew.
+    """
+    values: dict[str, object] = {"state": state, "answer": answer, "attempts": 0}
+    values |= {name: value for name, value in (("way", way), ("note_uid", note_uid)) if value}
+    changed = session.execute(
+        update(WithdrawalRow)
+        .where(WithdrawalRow.id == row_id, WithdrawalRow.state.in_(before(WITHDRAWAL, state)))
+        .values(values)
+        .returning(WithdrawalRow.id)
+    )
+    if not changed.all():
+        now = session.scalar(select(WithdrawalRow.state).where(WithdrawalRow.id == row_id))
+        raise ForbiddenTransition(f"withdrawal {row_id} is {now} and cannot become {state}")
+
+
+def put_off(session: Session, row_id: int, until: datetime, answer: str | None = None) -> None:
+    """Let a row wait for longer, and count that it was tried; `answer` is what the peer said, or why not."""
+    values: dict[str, object] = {"not_before": until, "attempts": WithdrawalRow.attempts + 1}
+    if answer is not None:
+        values["answer"] = answer
+    session.execute(update(WithdrawalRow).where(WithdrawalRow.id == row_id, IS_OPEN).values(values))
+
+
+def of_jobs(session: Session, job_ids: Iterable[str]) -> list[WithdrawalRow]:
+    """What is, or was, taken back of some jobs; in the order of the jobs, by destination."""
+    found: list[WithdrawalRow] = []
+    for chunk in in_chunks(job_ids):
+        rows = session.scalars(select(WithdrawalRow).where(WithdrawalRow.job_id.in_(chunk)))
+        place = {job_id: number for number, job_id in enumerate(chunk)}
+        found += sorted(rows, key=lambda row: (place[row.job_id], row.destination))
+    return found
