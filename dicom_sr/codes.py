@@ -291,6 +291,7 @@ ACCEPTED = CONDYLE.add("VERDICT-ACCEPTED", "Accepted", "The reader takes the fin
 MODIFIED = CONDYLE.add("VERDICT-MODIFIED", "Modified", "The reader takes the finding over with other values.")
 REJECTED = CONDYLE.add("VERDICT-REJECTED", "Rejected", "The reader does not take the finding over.")
 VERDICT_REASON = CONDYLE.add("VERDICT-WHY", "Reason for the verdict", "Why a reader modified or rejected a finding.")
+ASSESSED = CONDYLE.add("VERDICT-ABOUT", "Assessed objects", "The objects of a result that a reader speaks about.")
 NOT_THERE = CONDYLE.add("BY-NOT-THERE", "Finding is not there", "What the result reports is not on the images.")
 MISSED = CONDYLE.add("BY-MISSED", "Finding was missed", "What is on the images the result does not report.")
 WRONG_VALUE = CONDYLE.add("BY-VALUE", "Value is wrong", "A number or a code of the finding is not right.")

@@ -23,6 +23,7 @@ Kind = Literal[
     "parametric_map",
     "key_objects",
     "document",
+    "assessment",  # what a reader says about the result, given on the node's page
     "risk_assessment",  # a FHIR resource, for FHIR servers only
     "diagnostic_report",  # FHIR resources in a Bundle, for FHIR servers only
     "oru",  # an HL7 v2 message, for HL7 receivers only
@@ -47,6 +48,7 @@ SENDING_ORDER: dict[Kind, int] = {
     "report": 4,
     "key_objects": 5,
     "document": 6,
+    "assessment": 6,
     "risk_assessment": 7,
     "diagnostic_report": 7,
     "oru": 7,
@@ -54,7 +56,8 @@ SENDING_ORDER: dict[Kind, int] = {
 }
 
 
-DICOM_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind not in FOREIGN_KINDS)
+LATER_KINDS: tuple[Kind, ...] = ("assessment",)  # DICOM objects that are not written with the result
+DICOM_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind not in (*FOREIGN_KINDS, *LATER_KINDS))
 # all but the label map: older archives refuse its class
 DEFAULT_KINDS: tuple[Kind, ...] = tuple(kind for kind in DICOM_KINDS if kind != "segmentation_labelmap")
 

@@ -51,6 +51,11 @@ def software_version() -> str:
     return version("condyle")
 
 
+def device_uid(profile: EncodingProfile) -> str:
+    """The UID of an installation as a device: the profile's, or one by its institution and serial number."""
+    return profile.device_uid or uid(profile.uid_root, "device", profile.institution, profile.device_serial_number)
+
+
 def first_series_number(model: str, base: int | None = None) -> int:
     """The thousands that the numbers of a model's series begin with: as given, or made from its name."""
     return _FIRST_BASE + 100 * (zlib.crc32(model.encode()) % 50) if base is None else base
@@ -181,9 +186,8 @@ class Provenance:
 
     @property
     def device_uid(self) -> str:
-        """The UID of this installation as a device: the profile's, or one by its institution and serial number."""
-        profile = self.profile
-        return profile.device_uid or uid(profile.uid_root, "device", profile.institution, profile.device_serial_number)
+        """The UID of this installation as a device."""
+        return device_uid(self.profile)
 
     def tracking_uid(self, tracking_id: str) -> str:
         """The UID of what `tracking_id` names in this patient: the same in every revision and every later study."""

@@ -33,7 +33,7 @@ from dicom_sr.write.references import true_classes
 from dicom_sr.write.request import referenced_requests, request_attributes
 
 # Type 2: always there, empty where unknown
-_REQUIRED = (
+REQUIRED = (
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -121,7 +121,7 @@ def _whose(ds: Dataset, provenance: Provenance) -> None:
             delattr(ds, keyword)
     for element in provenance.patient_and_study:
         ds[element.tag] = element
-    for keyword in _REQUIRED:
+    for keyword in REQUIRED:
         if keyword not in ds:
             setattr(ds, keyword, "")
     if offset_from_utc(provenance.header) is not None:

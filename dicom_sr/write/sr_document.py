@@ -11,7 +11,7 @@ from pydicom.sr.coding import Code
 
 from dicom_sr import codes
 from dicom_sr.codes import CodingScheme
-from dicom_sr.profile import EncodedObject, Kind
+from dicom_sr.profile import EncodedObject, Kind, ObjectFile
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.write.equipment import algorithm_uid, algorithms, manufacturer
@@ -59,7 +59,7 @@ def document(
     # a machine's report is complete as far as it goes, and never verified
     ds.CompletionFlag, ds.VerificationFlag, ds.PreliminaryFlag = "COMPLETE", "UNVERIFIED", "PRELIMINARY"
     ds.ContentDate = ds.ContentTime = ""
-    ds.CodingSchemeIdentificationSequence = [_scheme_item(provenance, scheme) for scheme in provenance.coding_schemes]
+    ds.CodingSchemeIdentificationSequence = scheme_items(provenance.coding_schemes, provenance.profile.institution)
     return ds
 
 
@@ -85,12 +85,16 @@ def _study_item(study_instance_uid: str, series: dict[str, list[Dataset]]) -> Da
     return study
 
 
-def _scheme_item(provenance: Provenance, scheme: CodingScheme) -> Dataset:
-    """A private scheme as an item of CodingSchemeIdentificationSequence (PS3.3 C.12.1.1.3)."""
+def scheme_items(schemes: Iterable[CodingScheme], institution: str) -> list[Dataset]:
+    """Private schemes as the items of CodingSchemeIdentificationSequence (PS3.3 C.12.1.1.3)."""
+    return [_scheme_item(scheme, institution) for scheme in schemes]
+
+
+def _scheme_item(scheme: CodingScheme, institution: str) -> Dataset:
     item = Dataset()
     item.CodingSchemeDesignator, item.CodingSchemeUID = scheme.designator, scheme.uid
     item.CodingSchemeName, item.CodingSchemeVersion = scheme.name, scheme.version
-    item.CodingSchemeResponsibleOrganization = provenance.profile.institution or MANUFACTURER
+    item.CodingSchemeResponsibleOrganization = institution or MANUFACTURER
     return item
 
 
@@ -128,7 +132,7 @@ def image_item(ds: Dataset, frame_number: int | None = None) -> Dataset:
     return item
 
 
-def _composite_item(ds: Dataset) -> Dataset:
+def composite_item(ds: Dataset) -> Dataset:
     """A COMPOSITE content item under its container: an instance that is no image."""
     item = image_item(ds)
     item.ValueType = "COMPOSITE"
@@ -191,7 +195,7 @@ def observer_items(provenance: Provenance) -> list[Dataset]:
 
 
 # ---- the other objects of the result
-def references(objects: Iterable[EncodedObject]) -> list[Dataset]:
+def references(objects: Iterable[ObjectFile]) -> list[Dataset]:
     """What refers to written objects, as `evidence_items` takes it."""
     instances = []
     for one in objects:
@@ -211,7 +215,7 @@ def result_objects(others: Sequence[EncodedObject]) -> list[Dataset]:
     twins = {one.kind for one in others} >= {"segmentation_binary", "segmentation_labelmap"}
     shown = [one for one in others if not (twins and one.kind == "segmentation_labelmap")]
     pairs = zip(shown, references(shown), strict=True)
-    items = [_composite_item(ds) if one.kind in _NO_IMAGES else image_item(ds) for one, ds in pairs]
+    items = [composite_item(ds) if one.kind in _NO_IMAGES else image_item(ds) for one, ds in pairs]
     return [container(codes.RESULT_OBJECTS, items)] if items else []
 
 

@@ -17,7 +17,7 @@ import highdicom as hd
 import pydicom
 from pydicom.dataset import Dataset
 
-from dicom_sr.findings import NotRun
+from dicom_sr.findings import NotRun, Result
 from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
 from pipelines.example import CREATED, Example
 from pipelines.examples import NOT_RUN, PROFILE, not_run
@@ -25,7 +25,7 @@ from pipelines.hand_foot_scoring.example import example as hand_foot_example
 from pipelines.joint_classification import JointClassification
 from pipelines.knee_oa_risk import KneeOaRisk
 from pipelines.knee_super_resolution.example import example as knee_example
-from tests.dicom_sr import every_kind, validators
+from tests.dicom_sr import assessed, every_kind, validators
 
 PAGE = Path(__file__).parents[2] / "docs" / "validation.md"
 TOOLS = ("dciodvfy", "dcentvfy", "PixelMed", "dcmqi", "DCMTK", "highdicom")
@@ -40,6 +40,8 @@ ROOT_TEMPLATES = {
     "1.2.840.10008.5.1.4.1.1.88.34": "TID_1500",
     "1.2.840.10008.5.1.4.1.1.88.59": "TID_2010",
 }
+ASSESSED = "hand_foot_scoring"  # the example that a reader speaks about
+_TREES = ("report", "key_objects", "assessment")  # objects that are trees of content items
 _KINDS = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}  # pydicom 3.0.2 has no name for it
 
 
@@ -94,17 +96,21 @@ def validate(folder: Path, examples: Mapping[str, Example], everything: bool = T
     checks: list[tuple[Row, str, Callable[[], list[str]]]] = []
     for title, example in examples.items():
         objects = encode(example.result, PROFILE, CREATED, folder / title / "result")
+        if title == ASSESSED and isinstance(example.result, Result):
+            said = assessed.assessment_of(example.result.findings, objects, PROFILE, folder / title / "said")
+            objects = (*objects, said)
         files = validators.all_files([folder / title])
         of_example: list[Row] = []
         for one in objects:
             name = _KINDS.get(one.sop_class_uid, pydicom.uid.UID(one.sop_class_uid).name)
+            name = f"{name}, assessment" if one.kind == "assessment" else name
             row = rows.setdefault((title, name), Row(title, name))
             row.count += 1
             of_example.append(row)
             checks += [(row, tool, check) for tool, check in _checks(example, one, row.count == 1)]
             alike = one.twin_of is not None or one.kind == "key_objects"
-            known = alike and one.sop_class_uid in {other.sop_class_uid for _, other in by_pixelmed}
-            if one.kind in ("report", "key_objects") and (everything or not known):
+            known = alike and (one.kind, one.sop_class_uid) in {(it.kind, it.sop_class_uid) for _, it in by_pixelmed}
+            if one.kind in _TREES and (everything or not known):
                 by_pixelmed.append((row, one))
         # one run over the whole study, its sources too, told of each of its rows
         study = _once(lambda files=files: _study(files))  # type: ignore[misc]
@@ -141,9 +147,9 @@ def _checks(example: Example, one: EncodedObject, first: bool) -> list[tuple[str
         ("dciodvfy", lambda: _iod(path)),
         ("highdicom", lambda: _read_back(path)),
     ]
-    if one.kind in ("report", "key_objects"):
+    if one.kind in _TREES:
         checks.append(("DCMTK", lambda: validators.exits_with_zero("dsrdump", path)))
-    if one.kind == "report" and sop_class in ROOT_TEMPLATES:
+    if one.kind in ("report", "assessment") and sop_class in ROOT_TEMPLATES:
         checks.append(
             ("dcmqi", lambda: _dcmqi("tid1500reader", "--inputDICOM", path, "--outputMetadata", "values.json"))
         )
