@@ -16,7 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -463,6 +463,53 @@ def curves(
     highest = max(float(np.max(line)) for line in values.values())
     axes.set_ylim(bottom=min(0.0, lowest) - 0.15 * (highest - min(0.0, lowest) or 1.0))
     axes.legend(loc="best", fontsize=9)
+    return figure
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its interval, 0..1 each, of so many cases; without a value there were too few."""
+
+    name: str
+    cases: int
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@_in_style
+def shares(groups: Mapping[str, Sequence[Share]], *, title: str = "", label: str = "share") -> Figure:
+    """Shares with their intervals, one below the other, under the name of each group; with the number of cases.
+
+    Parameters
+    ----------
+    groups
+        Name of a group to its shares.
+    title
+        Above the figure.
+    label
+        What is shared.
+    """
+    rows: list[tuple[str, Share | None]] = []
+    for name, found in groups.items():
+        rows += [*([(name, None)] if name else []), *((one.name, one) for one in found)]
+    figure, axes = _one(title, (8.2, 1.3 + 0.34 * len(rows)), label, "")
+    for place, (_, share) in enumerate(rows):
+        if share is None:
+            continue
+        told = f"{share.cases}" if share.value is not None else f"{share.cases}, too few"
+        axes.annotate(told, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=MUTED)
+        if share.value is None:
+            continue
+        if share.interval is not None:
+            axes.plot(share.interval, (place, place), color=ACCENT, lw=2.5, alpha=0.55, solid_capstyle="round")
+        axes.scatter([share.value], [place], s=46, color=ACCENT, edgecolors=GROUND, zorder=3, clip_on=False)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    for tick, (_, share) in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set(fontweight="normal" if share else "bold", color=TEXT)
+    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
     return figure
 
 

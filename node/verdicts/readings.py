@@ -1,0 +1,170 @@
+"""Verdicts -> readings: what each reader says of each result, with the values that the result had."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
+from pydicom.sr.coding import Code
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_sr import codes
+from dicom_sr.assessment import Answer, Change
+from dicom_sr.errors import UNREADABLE
+from dicom_sr.words import unit_in_words
+from node.config import Configuration
+from node.data_folder import job_folder, resolved
+from node.database.connection import Database
+from node.database.tables import InstanceRow, JobRow, ObjectRow, VerdictRow
+from node.errors import NodeError
+from node.run.job_folder import SUMMARY
+from node.run.result_summary import code_text
+from node.study.headers import read_header
+from node.verdicts.agreement import Reading, Value, whole
+from node.verdicts.storing import verdict
+from node.verdicts.verdict import Verdict
+
+Summary = Mapping[str, Any]
+_SCORE = re.compile(r"\{0:(\d+)\}")  # a score from 0 to that, as `dicom_sr.codes.score_range` writes it
+_FEW_GRADES = 10
+_UNKNOWN_DEVICE = "not known"
+
+
+def readings(
+    database: Database, configuration: Configuration, pipeline: str = "", since: datetime | None = None
+) -> list[Reading]:
+    """What readers say of results, one reading for each result and reader; the latest word of each counts.
+
+    Parameters
+    ----------
+    database
+        The node's records.
+    configuration
+        Says where the jobs' folders lie.
+    pipeline
+        Only of results of this one; empty: of all.
+    since
+        Only what was observed then or later.
+    """
+    query = select(VerdictRow, JobRow).join(JobRow, JobRow.id == VerdictRow.job_id).where(~VerdictRow.superseded)
+    if pipeline:
+        query = query.where(JobRow.pipeline == pipeline)
+    if since is not None:
+        query = query.where(VerdictRow.observed >= since)
+    said: dict[tuple[str, str], list[Verdict]] = {}
+    jobs: dict[str, JobRow] = {}
+    with Session(database, expire_on_commit=False) as session:
+        for row, job in session.execute(query.order_by(VerdictRow.observed, VerdictRow.id)):
+            said.setdefault((job.id, row.observer or row.device), []).append(verdict(row))
+            jobs[job.id] = job
+        devices = {job.id: _device(session, job, configuration) for job in jobs.values()}
+    summaries = {job: _summary(configuration, job) for job in jobs}
+    return [_reading(jobs[job], reader, of, devices[job], summaries[job]) for (job, reader), of in said.items()]
+
+
+def _summary(configuration: Configuration, job: str) -> Summary:
+    """What the result states in numbers; nothing where it is no longer kept."""
+    try:
+        path = job_folder(configuration.node.data.absolute(), job) / SUMMARY
+        found: Summary = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _device(session: Session, job: JobRow, configuration: Configuration) -> str:
+    """Manufacturer and model of what took the images, from a report of the job, else from its first image."""
+    data = configuration.node.data.absolute()
+    report = select(ObjectRow.path).where(ObjectRow.job_id == job.id, ObjectRow.kind == "report").limit(1)
+    if (path := session.scalar(report)) is not None and (found := _scanner(resolved(path, data))):
+        return found
+    if not job.sop_instance_uids:
+        return _UNKNOWN_DEVICE
+    image = select(InstanceRow.path).where(InstanceRow.sop_instance_uid == job.sop_instance_uids[0])
+    if (path := session.scalar(image)) is None:
+        return _UNKNOWN_DEVICE
+    return _named(_header(data / "instances" / path, _NAMES)) or _UNKNOWN_DEVICE
+
+
+_NAMES = ("Manufacturer", "ManufacturerModelName")
+
+
+def _scanner(path: Path) -> str:
+    header = _header(path, ("ContributingEquipmentSequence",))
+    for item in header.get("ContributingEquipmentSequence") or ():
+        purpose = item.get("PurposeOfReferenceCodeSequence")
+        if purpose and purpose[0].get("CodeValue") == standard.DCM.AcquisitionEquipment.value:
+            return _named(item)
+    return ""
+
+
+def _header(path: Path, keywords: Sequence[str]) -> Dataset:
+    try:
+        return read_header(path, keywords)
+    except (NodeError, *UNREADABLE):
+        return Dataset()
+
+
+def _named(header: Dataset) -> str:
+    return " ".join(str(header.get(name)) for name in _NAMES if header.get(name))
+
+
+def _reading(job: JobRow, reader: str, said: Sequence[Verdict], device: str, summary: Summary) -> Reading:
+    of_all = next((one.answer for one in reversed(said) if not one.tracking_uid), None)
+    one_by_one = {one.tracking_id: one for one in said if one.tracking_uid}
+    answers = [one.answer for one in one_by_one.values()]
+    return Reading(
+        job.id,
+        job.study_instance_uid,
+        reader,
+        job.pipeline,
+        job.pipeline_version,
+        device,
+        said[-1].observed.astimezone().strftime("%Y-%m"),
+        whole(answers, of_all),
+        Counter(answers),
+        tuple(_values(one_by_one, of_all, summary)),
+    )
+
+
+def _values(said: Mapping[str, Verdict], of_all: Answer | None, summary: Summary) -> Iterator[Value]:
+    """The values of what the reader took over: of findings, and of all others where the whole result was accepted."""
+    stated = summary.get("findings", {})
+    for tracking_id in dict.fromkeys((*said, *(stated if of_all == Answer.ACCEPT else ()))):
+        one, finding = said.get(tracking_id), stated.get(tracking_id, {})
+        if one is not None and one.answer == Answer.REJECT:
+            continue
+        changes = {code_text(change.name): change for change in (one.changes if one else ())}
+        yield from _changed(changes.values())
+        names = summary.get("names", {})
+        for code, number in finding.get("measurements", {}).items():
+            if code not in changes:
+                value = float(number["value"])
+                yield _number(names.get(code, code), number["unit"], value, value)
+        for code, value in finding.get("evaluations", {}).items():
+            if code not in changes:
+                yield Value(names.get(code, code), "", value, value)
+
+
+def _changed(changes: Iterable[Change]) -> Iterator[Value]:
+    for change in changes:
+        name, unit = str(change.name.meaning), str(change.unit.value) if change.unit else "1"
+        if isinstance(change.before, Code) and isinstance(change.after, Code):
+            yield Value(name, "", code_text(change.before), code_text(change.after))
+        elif isinstance(change.before, float | int) and isinstance(change.after, float | int):
+            yield _number(name, unit, float(change.before), float(change.after))
+
+
+def _number(name: str, unit: str, ours: float, readers: float) -> Value:
+    score = _SCORE.fullmatch(unit)
+    most = int(score[1]) if score else 0
+    points = most > 1 or unit == codes.POINTS.value
+    return Value(name, unit_in_words(unit), ours, readers, points, 1 < most <= _FEW_GRADES)
