@@ -9,6 +9,8 @@ from typing import Literal, get_args
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from dicom_sr.rejection_reasons import RejectionReason
+
 LABELMAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # Label Map Segmentation Storage; pydicom 3.0.2 has no name for it
 RESEARCH_USE = "Research use only. Not for diagnosis."
 
@@ -24,6 +26,7 @@ Kind = Literal[
     "key_objects",
     "document",
     "assessment",  # what a reader says about the result, given on the node's page
+    "rejection_note",  # that objects which were sent are taken back
     "risk_assessment",  # a FHIR resource, for FHIR servers only
     "diagnostic_report",  # FHIR resources in a Bundle, for FHIR servers only
     "oru",  # an HL7 v2 message, for HL7 receivers only
@@ -53,10 +56,12 @@ SENDING_ORDER: dict[Kind, int] = {
     "diagnostic_report": 7,
     "oru": 7,
     "notification": 8,  # it tells of what has gone before
+    "rejection_note": 9,
 }
 
 
-LATER_KINDS: tuple[Kind, ...] = ("assessment",)  # DICOM objects that are not written with the result
+# DICOM objects that are not written with the result
+LATER_KINDS: tuple[Kind, ...] = ("assessment", "rejection_note")
 DICOM_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind not in (*FOREIGN_KINDS, *LATER_KINDS))
 # all but the label map: older archives refuse its class
 DEFAULT_KINDS: tuple[Kind, ...] = tuple(kind for kind in DICOM_KINDS if kind != "segmentation_labelmap")
@@ -81,10 +86,18 @@ _KINDS: dict[str, Kind] = {
 def kind_of(header: Dataset) -> Kind | None:
     """Which kind of result an object is, by its SOP class; None for an acquired image, and for what is no result."""
     kind = _KINDS.get(str(header.get("SOPClassUID")))
+    if kind == "key_objects" and _title(header) in set(RejectionReason):
+        return "rejection_note"
     if kind == "segmentation_binary" and header.get("SegmentationType") == "FRACTIONAL":
         return "segmentation_fractional"
     image_type = header.get("ImageType") or ()
     return "derived_series" if kind is None and "DERIVED" in image_type[:1] else kind
+
+
+def _title(document: Dataset) -> str:
+    """Code value of the title of a document; empty where it has none."""
+    title = document.get("ConceptNameCodeSequence")
+    return str(title[0].get("CodeValue") or "") if title else ""
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,16 @@ from dicom_sr.codes import CodingScheme, scheme_of
 from dicom_sr.decimal_string import rounded
 from dicom_sr.lawful import make_texts_lawful
 from dicom_sr.profile import EncodedObject, EncodingProfile, ObjectFile
-from dicom_sr.provenance import SERIES_MARK, device_uid, software_version
+from dicom_sr.provenance import SERIES_MARK, device_uid
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded
 from dicom_sr.uids import uid
+from dicom_sr.write.equipment import made_by_node
 from dicom_sr.write.finish import REQUIRED, write
 from dicom_sr.write.sr_document import (
     composite_item,
     container,
     content_item,
+    device_items,
     evidence_items,
     references,
     scheme_items,
@@ -113,11 +115,7 @@ def _document(report: Dataset, profile: EncodingProfile, reader: Reader) -> Data
     day, time = reader.when.strftime("%Y%m%d"), reader.when.strftime("%H%M%S")
     ds.InstanceCreationDate = ds.SeriesDate = ds.ContentDate = day
     ds.InstanceCreationTime = ds.SeriesTime = ds.ContentTime = time
-    ds.Manufacturer = ds.ManufacturerModelName = MANUFACTURER
-    ds.SoftwareVersions, ds.DeviceSerialNumber = software_version(), profile.device_serial_number
-    ds.DeviceUID = device_uid(profile)
-    if profile.institution:
-        ds.InstitutionName = profile.institution
+    made_by_node(ds, profile)
     # complete as far as it goes; nobody has verified that the person is who the name says
     ds.CompletionFlag, ds.VerificationFlag = "COMPLETE", "UNVERIFIED"
     ds.ReferencedPerformedProcedureStepSequence, ds.PerformedProcedureCodeSequence = [], []
@@ -172,11 +170,8 @@ def _observers(reader: Reader, profile: EncodingProfile) -> list[Dataset]:
     person = _context_code(standard.DCM.ObserverType, standard.DCM.Person)
     name = content_item("HAS OBS CONTEXT", "PNAME", standard.DCM.PersonObserverName)
     name.PersonName = reader.name
-    device = _context_code(standard.DCM.ObserverType, standard.DCM.Device)
-    device_number = content_item("HAS OBS CONTEXT", "UIDREF", standard.DCM.DeviceObserverUID)
-    device_number.UID = device_uid(profile)
     return [
-        *(person, name, device, device_number),
+        *(person, name, *device_items(device_uid(profile))),
         _context_text(standard.DCM.DeviceObserverName, MANUFACTURER),
         _context_text(standard.DCM.DeviceObserverManufacturer, MANUFACTURER),
         _context_text(standard.DCM.DeviceObserverModelName, MANUFACTURER),

@@ -10,12 +10,22 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 
 from dicom_sr.findings import Algorithm, Result
-from dicom_sr.provenance import Provenance, software_version
+from dicom_sr.profile import EncodingProfile
+from dicom_sr.provenance import Provenance, device_uid, software_version
 from dicom_sr.read.headers import MANUFACTURER, chosen, coded
 from dicom_sr.uids import uid
 
 EQUIPMENT = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceSerialNumber", "InstitutionName")
 _LONGEST = 64  # characters of a long string (LO)
+
+
+def made_by_node(ds: Dataset, profile: EncodingProfile) -> None:
+    """Name the node as the equipment of an object that no algorithm has a part in (PS3.3 C.7.5.1)."""
+    ds.Manufacturer = ds.ManufacturerModelName = MANUFACTURER
+    ds.SoftwareVersions, ds.DeviceSerialNumber = software_version(), profile.device_serial_number
+    ds.DeviceUID = device_uid(profile)
+    if profile.institution:
+        ds.InstitutionName = profile.institution
 
 
 def algorithms(provenance: Provenance) -> tuple[Algorithm, ...]:

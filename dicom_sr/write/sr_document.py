@@ -23,7 +23,9 @@ _MODALITIES = {  # CID 29
     "US": standard.DCM.Ultrasound,
     "CT": standard.DCM.ComputedTomography,
 }
-_NO_IMAGES: tuple[Kind, ...] = ("presentation_state", "key_objects", "document")
+_NO_IMAGES: tuple[Kind, ...] = (
+    *("report", "presentation_state", "key_objects", "document", "assessment", "rejection_note"),
+)
 
 
 def document(
@@ -139,6 +141,11 @@ def composite_item(ds: Dataset) -> Dataset:
     return item
 
 
+def object_item(ds: Dataset, kind: Kind | None) -> Dataset:
+    """An IMAGE or COMPOSITE content item under its container, as the kind of the object wants it."""
+    return composite_item(ds) if kind in _NO_IMAGES else image_item(ds)
+
+
 def text_item(name: Code, text: str) -> Dataset:
     """A TEXT content item under its container."""
     ds = content_item("CONTAINS", "TEXT", name)
@@ -177,11 +184,7 @@ def _modality(image: Dataset) -> str:
 def observer_items(provenance: Provenance) -> list[Dataset]:
     """The algorithm as the observer (TID 1002, 1004), by the same values as among the contributing equipment."""
     algorithm = algorithms(provenance)[0]
-    kind = content_item("HAS OBS CONTEXT", "CODE", standard.DCM.ObserverType)
-    kind.ConceptCodeSequence = [coded(standard.DCM.Device)]
-    device = content_item("HAS OBS CONTEXT", "UIDREF", standard.DCM.DeviceObserverUID)
-    device.UID = algorithm_uid(provenance, algorithm)
-    items = [kind, device]
+    items = device_items(algorithm_uid(provenance, algorithm))
     for name, value in (
         (standard.DCM.DeviceObserverName, algorithm.name),
         (standard.DCM.DeviceObserverManufacturer, manufacturer(algorithm)),
@@ -192,6 +195,15 @@ def observer_items(provenance: Provenance) -> list[Dataset]:
         item.TextValue = value
         items.append(item)
     return items
+
+
+def device_items(device_uid: str) -> list[Dataset]:
+    """A device as the observer, by its UID."""
+    kind = content_item("HAS OBS CONTEXT", "CODE", standard.DCM.ObserverType)
+    kind.ConceptCodeSequence = [coded(standard.DCM.Device)]
+    device = content_item("HAS OBS CONTEXT", "UIDREF", standard.DCM.DeviceObserverUID)
+    device.UID = device_uid
+    return [kind, device]
 
 
 # ---- the other objects of the result
@@ -215,7 +227,7 @@ def result_objects(others: Sequence[EncodedObject]) -> list[Dataset]:
     twins = {one.kind for one in others} >= {"segmentation_binary", "segmentation_labelmap"}
     shown = [one for one in others if not (twins and one.kind == "segmentation_labelmap")]
     pairs = zip(shown, references(shown), strict=True)
-    items = [composite_item(ds) if one.kind in _NO_IMAGES else image_item(ds) for one, ds in pairs]
+    items = [object_item(ds, one.kind) for one, ds in pairs]
     return [container(codes.RESULT_OBJECTS, items)] if items else []
 
 

@@ -17,6 +17,7 @@ from pynetdicom import ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext
 
 from dicom_sr.profile import EncodedObject
+from dicom_sr.rejection_reasons import RejectionReason
 from dicom_sr.write.hl7 import CHARACTER_SETS
 from node.commands.exit_codes import OK
 from node.commands.terminal import console
@@ -194,8 +195,17 @@ def _created(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
             "1411), or to an outline with `segmented_regions: outline`. What is kept of IHE AI Results stands in the "
             "[IHE integration statement](ihe-integration-statement.md).",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
+            "What takes objects back is a rejection note (IHE RAD TF-2 4.66): a Key Object Selection Document (TID "
+            f"2010) in their study and in a series of its own, titled {_titles()}. Its tree and its Current Requested "
+            "Procedure Evidence Sequence name every object that is taken back, the Key Object Description says why.",
         ]
     )
+
+
+def _titles() -> str:
+    """The titles that a rejection note may have."""
+    *others, last = (f"{reason.meaning} ({reason.value})" for reason in RejectionReason)
+    return f"{', '.join(others)} or {last}"
 
 
 def _objects(examples: Mapping[str, Iterable[EncodedObject]]) -> list[tuple[str, ...]]:

@@ -37,7 +37,8 @@ def test_no_validator_finds_an_error_in_any_object_of_any_pipeline(rows: list[va
 def test_every_tool_checked_every_kind_of_object_that_it_is_for(rows: list[validation.Row]) -> None:
     checked = {tool: {row.kind for row in rows if tool in row.problems} for tool in validation.TOOLS}
     templates = {"Comprehensive 3D SR Storage", "Comprehensive SR Storage", "Comprehensive SR Storage, assessment"}
-    reports = {*templates, "Enhanced SR Storage", "Key Object Selection Document Storage"}
+    key_objects = "Key Object Selection Document Storage"
+    reports = {*templates, "Enhanced SR Storage", key_objects, f"{key_objects}, rejection note"}
     on_a_grid = {"Segmentation Storage", "Label Map Segmentation Storage", "Parametric Map Storage"}
     pictures = {"MR Image Storage", "Secondary Capture Image Storage", "Grayscale Softcopy Presentation State Storage"}
     others = {"Color Softcopy Presentation State Storage", "Encapsulated PDF Storage"}

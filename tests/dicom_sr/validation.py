@@ -25,7 +25,7 @@ from pipelines.hand_foot_scoring.example import example as hand_foot_example
 from pipelines.joint_classification import JointClassification
 from pipelines.knee_oa_risk import KneeOaRisk
 from pipelines.knee_super_resolution.example import example as knee_example
-from tests.dicom_sr import assessed, every_kind, validators
+from tests.dicom_sr import assessed, every_kind, taken_back, validators
 
 PAGE = Path(__file__).parents[2] / "docs" / "validation.md"
 TOOLS = ("dciodvfy", "dcentvfy", "PixelMed", "dcmqi", "DCMTK", "highdicom")
@@ -40,8 +40,9 @@ ROOT_TEMPLATES = {
     "1.2.840.10008.5.1.4.1.1.88.34": "TID_1500",
     "1.2.840.10008.5.1.4.1.1.88.59": "TID_2010",
 }
-ASSESSED = "hand_foot_scoring"  # the example that a reader speaks about
-_TREES = ("report", "key_objects", "assessment")  # objects that are trees of content items
+ASSESSED = "hand_foot_scoring"  # the example that a reader speaks about, and that is taken back
+_TREES = ("report", "key_objects", "assessment", "rejection_note")  # objects that are trees of content items
+_BESIDE = {"assessment": ", assessment", "rejection_note": ", rejection note"}  # what is not of the result itself
 _KINDS = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}  # pydicom 3.0.2 has no name for it
 
 
@@ -98,12 +99,12 @@ def validate(folder: Path, examples: Mapping[str, Example], everything: bool = T
         objects = encode(example.result, PROFILE, CREATED, folder / title / "result")
         if title == ASSESSED and isinstance(example.result, Result):
             said = assessed.assessment_of(example.result.findings, objects, PROFILE, folder / title / "said")
-            objects = (*objects, said)
+            objects = (*objects, said, taken_back.note_of(objects, folder / title / "said"))
         files = validators.all_files([folder / title])
         of_example: list[Row] = []
         for one in objects:
             name = _KINDS.get(one.sop_class_uid, pydicom.uid.UID(one.sop_class_uid).name)
-            name = f"{name}, assessment" if one.kind == "assessment" else name
+            name += _BESIDE.get(one.kind, "")
             row = rows.setdefault((title, name), Row(title, name))
             row.count += 1
             of_example.append(row)
