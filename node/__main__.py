@@ -599,6 +599,43 @@ def resend(
 
 
 @app.command()
+def verdicts(
+    since_: Annotated[str | None, typer.Option("--since", help=f"Received since. {SINCE_HELP}", metavar="WHEN")] = None,
+    pipeline: Annotated[str, typer.Option(help="Only about results of this pipeline.", metavar="NAME")] = "",
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also those that a later one by the same reader takes the place of.")
+    ] = False,
+    limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 50,
+    export: Annotated[Path | None, typer.Option(help="Write all of them into a CSV file.", metavar="FILE")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="All of them as JSON.")] = False,
+    read_all: Annotated[
+        bool, typer.Option("--read-all", help="Have all that is stored looked into, also what came before.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """List what readers say about results: accepted, modified, rejected.
+
+    Verdicts come in as Assessment SRs and as edited copies of reports. A reader is shown as a digest.
+    """
+    from node.commands.verdicts import read_all as look_into_all
+    from node.commands.verdicts import verdicts as run
+
+    if read_all:
+        raise typer.Exit(look_into_all(config))
+    raise typer.Exit(
+        run(
+            config,
+            since=None if since_ is None else since(since_),
+            pipeline=pipeline,
+            superseded=all_,
+            export=export,
+            as_json=json_output,
+            limit=limit,
+        )
+    )
+
+
+@app.command()
 def erase(
     study: Annotated[str, typer.Argument(help="The StudyInstanceUID.", metavar="STUDY", parser=_uid)],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -53,6 +53,7 @@ from node.send.outbox import Sender
 from node.status.connections import Connections
 from node.status.page import build_app
 from node.status.web_server import WebServer
+from node.verdicts.intake import Intake
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +181,11 @@ class Node:
         stack.callback(history.loop.stop)
         remarks["history"] = history.loop.problem
         remarks["decisions"] = deciding.remark
+        if configuration.verdicts.read:
+            verdicts = Intake(configuration, database, readers, now)
+            verdicts.loop.start()
+            stack.callback(verdicts.loop.stop)
+            remarks["verdicts"] = verdicts.loop.problem
         children = receivers(self._path, configuration.receive.dimse.processes)
         children.keep_alive()
         stack.callback(children.stop)

@@ -35,15 +35,15 @@ def _zone_of_acquisition(header: Dataset) -> timezone | None:
 def _moments(header: Dataset, zone: timezone) -> Iterator[datetime]:
     """The times of a header, in a zone that it has."""
     stamp = re.split(r"[.+-]", str(header.get("AcquisitionDateTime") or "").strip())[0]
-    if moment := _moment(stamp[:8], stamp[8:14]):
+    if moment := moment_at(stamp[:8], stamp[8:14]):
         yield moment.replace(tzinfo=_zone_of_acquisition(header) or zone).astimezone(zone)
     for name in _NAMES:  # 2024.01.01 and 12:34:56 were written before DICOM 3
         day, time = (str(header.get(f"{name}{what}") or "").strip() for what in ("Date", "Time"))
-        if moment := _moment(day.replace(".", ""), time.replace(":", "").split(".")[0]):
+        if moment := moment_at(day.replace(".", ""), time.replace(":", "").split(".")[0]):
             yield moment.replace(tzinfo=zone)
 
 
-def _moment(day: str, time: str) -> datetime | None:
+def moment_at(day: str, time: str) -> datetime | None:
     """The time, or the minute or the day where no more of it can be read; None where there is no day."""
     for digits in (day + time, day + time[:4] + "00", day + "000000"):
         if len(digits) != 14 or not (digits.isascii() and digits.isdigit()):

@@ -22,6 +22,7 @@ from dicom_sr.write.hl7 import CHARACTER_SETS
 from node.commands.exit_codes import OK
 from node.commands.terminal import console
 from node.config import DimseDestination, DimseSettings, NodeSettings
+from node.database.verdicts import SOURCES
 from node.network.fhir_client import SEARCHES
 from node.network.sop_classes import (
     StorageCommitmentPushModel,
@@ -66,7 +67,20 @@ def conformance(output: Path | None) -> int:
 def statement(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
     """The conformance statement as Markdown; of what the node creates it tells the objects of the `examples`."""
     return (
-        "\n\n".join([HEAD, _services(), _reception(), _created(examples), _sending(), _web(), _fhir(), _hl7(), TAIL])
+        "\n\n".join(
+            [
+                HEAD,
+                _services(),
+                _reception(),
+                _created(examples),
+                _sending(),
+                _verdicts(),
+                _web(),
+                _fhir(),
+                _hl7(),
+                TAIL,
+            ]
+        )
         + "\n"
     )
 
@@ -247,6 +261,26 @@ def _sending() -> str:
                     ("Confirmation", "storage commitment with `commitment: true`; otherwise C-FIND, if offered"),
                 ],
             ),
+        ]
+    )
+
+
+def _verdicts() -> str:
+    classes = ", ".join(sorted(UID(uid).name.removesuffix(" Storage") for uid in SOURCES))
+    return "\n\n".join(
+        [
+            "## Verdicts of readers",
+            f"Unless `verdicts.read` is false, the node looks into what it stores of these classes: {classes}. "
+            "It takes a verdict from two kinds of objects.",
+            "- Assessment SRs, of whatever root template: a container with a Tracking Unique Identifier "
+            "(112040, DCM), or one that refers to an object of a result, has a coded item (VERDICT, 99MSKAI) with the "
+            "value VERDICT-ACCEPTED, VERDICT-MODIFIED or VERDICT-REJECTED. Reason (VERDICT-WHY, 99MSKAI), Comment "
+            "(121106, DCM) and new values stand in the same container. `verdicts` names codes of others.\n"
+            "- Edited copies of the node's TID 1500 reports, which name the report in Predecessor Documents Sequence, "
+            "or have its Tracking UIDs and a Verifying Observer, Person Observer Name or Author.",
+            "The result is found by SOP Instance UID, else by Tracking UID within the study. Person names are not "
+            "stored. What is not understood is left alone, and the audit trail says why. `docs/verdicts.md` has the "
+            "rules.",
         ]
     )
 

@@ -32,6 +32,7 @@ from node.config.sections import (
     RunSettings,
     StatusSettings,
     TokenSection,
+    VerdictSettings,
     WatchedFolder,
 )
 from node.config.values import AETitle, FilePath, Name, Network, Port, Section, Tls
@@ -71,6 +72,7 @@ __all__ = [
     "StatusSettings",
     "Tls",
     "TokenSection",
+    "VerdictSettings",
     "WatchedFolder",
     "WebhookDestination",
     "read",

@@ -21,6 +21,7 @@ from node.config.shadow_routes import filled_in
 from node.config.values import (
     Account,
     AETitle,
+    Coded,
     DatabaseUrl,
     DeviceUid,
     EnvironmentName,
@@ -399,6 +400,31 @@ class PriorSettings(Section):
     studies: int = Field(default=5, ge=1)  # the patient's latest that an archive names, looked into
 
 
+class VerdictSettings(Section):
+    """What readers say about results: Assessment SRs and edited copies that come in."""
+
+    read: bool = True
+    comments: bool = False  # stored too, without what identifies the patient
+    # codes of others, beside the node's own: names of the item with the answer or the reason, then the answers
+    concepts: tuple[Coded, ...] = ()
+    reasons: tuple[Coded, ...] = ()
+    accept: tuple[Coded, ...] = ()
+    modify: tuple[Coded, ...] = ()
+    reject: tuple[Coded, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_code_means_one_thing(self) -> Self:
+        meanings: dict[str, str] = {}
+        for answer in ("accept", "modify", "reject"):
+            for code in getattr(self, answer):
+                if meanings.setdefault(code, answer) != answer:
+                    raise ValueError(f"{answer}: {code} is under {meanings[code]} too; a code is one answer")
+        if meanings and not self.concepts:
+            key = next(iter(meanings.values()))
+            raise ValueError(f"{key}: needs concepts, the names of the coded items in which these answers stand")
+        return self
+
+
 class HistorySettings(Section):
     """How long the database tells what happened; jobs, what they made and where that went stay for ever."""
 
@@ -448,6 +474,7 @@ class Configuration(Section):
     records: RecordSettings = RecordSettings()
     run_requests: RunRequestSettings = RunRequestSettings()
     priors: PriorSettings = PriorSettings()
+    verdicts: VerdictSettings = VerdictSettings()
     history: HistorySettings = HistorySettings()
     status: StatusSettings = StatusSettings()
 

@@ -170,6 +170,12 @@ def _environment_name(name: str) -> str:
     return name
 
 
+def _coded(text: str) -> str:
+    if re.fullmatch(r"[^\s:]{1,16}:[^\s:]{1,64}", text) is None:
+        raise ValueError("should be a coding scheme and a code value with a colon between, such as 99ACME:AGREED")
+    return text
+
+
 def off(value: object) -> object:
     """None where the word off stands."""
     return None if value == "off" else value
@@ -199,6 +205,7 @@ UidRoot = Annotated[str, AfterValidator(_uid_root)]
 DeviceUid = Annotated[str, AfterValidator(_device_uid)]
 SerialNumber = Annotated[str, AfterValidator(_serial_number)]
 DatabaseUrl = Annotated[str, AfterValidator(_database)]
+Coded = Annotated[str, AfterValidator(_coded)]
 Token = Annotated[SecretStr, AfterValidator(_fit_token)]
 
 

@@ -9,7 +9,7 @@ table            written by
 ===============  =========================================================================================
 AssociationRow   node.receive.store.receipt_import, node.database.history
 InstanceRow      node.receive.store.receipt_import, node.receive.store.retention, node.database.erasure,
-                 node.route.facts_reader
+                 node.route.facts_reader, node.database.verdicts
 SeriesRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
                  node.database.erasure
 StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
@@ -27,7 +27,8 @@ WithdrawalRow    node.database.taking_back, node.database.erasure
 FetchRow         node.database.fetches, node.database.erasure, node.database.history
 VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
-                 node.database.history, node.database.withdrawals, node.patient_records.refused, node.models.versions
+                 node.database.history, node.database.withdrawals, node.patient_records.refused, node.models.versions,
+                 node.verdicts.intake
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """
@@ -154,8 +155,13 @@ class InstanceRow(Base):
     patient: Mapped[str] = mapped_column(String(80), default="", server_default="")  # see `node.study.patients`
     reading_attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # that ended what read it
     given_up: Mapped[str] = mapped_column(Text, default="", server_default="")  # why it is not read; empty: it is
+    # how often it may still be looked into for a reader's verdict; 0: it has been, or cannot hold one
+    looks_left: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
 
-    __table_args__ = (_partial("instance_made_by_us", "received", where="made_by_us = 1", postgresql="made_by_us"),)
+    __table_args__ = (
+        _partial("instance_made_by_us", "received", where="made_by_us = 1", postgresql="made_by_us"),
+        _partial("instance_to_look_into", "received", where="looks_left > 0"),
+    )
 
 
 class SeriesRow(Base):
@@ -467,6 +473,7 @@ NOT_STORED, ERASED = "instance not stored", "study erased"  # what an `AuditRow`
 WITHDRAWN = "result withdrawn"  # by an operator, or because its images were rejected
 MODEL_CHANGED = "model changed"  # another version of a route's model was put in force
 FILE_NOT_TAKEN = "file not taken"  # of a watched folder
+VERDICT_NOT_READ = "verdict not read"  # of a report or a segmentation that came in, or a part of it
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
 
 

@@ -40,6 +40,7 @@ from node.status.capture_png import png
 from node.status.connections import Connections
 from node.status.metrics import Metrics
 from node.status.overview import Disk, Overview
+from node.status.verdict_list import verdicts_left_alone, verdicts_on
 
 HERE = Path(__file__).parent
 STUDIES_SHOWN = 25
@@ -218,6 +219,8 @@ class _Page:
                 "study": study,
                 "not_stored": not_stored,
                 "more_not_stored": more_not_stored,
+                "verdicts": verdicts_on(self._database, [job.row.id for job in study.jobs]),
+                "left_alone": verdicts_left_alone(self._database, uid),
             },
         )
 
@@ -229,7 +232,14 @@ class _Page:
         if (uid := job.row.study_instance_uid) and self._overview.is_with_its_study(job.row):
             return RedirectResponse(f"/studies/{uid}#job-{job_id}")
         return self._templates.TemplateResponse(
-            request, "job.html", {"now": datetime.now(UTC), **self._well_being(), "job": job}
+            request,
+            "job.html",
+            {
+                "now": datetime.now(UTC),
+                **self._well_being(),
+                "job": job,
+                "verdicts": verdicts_on(self._database, [job_id]),
+            },
         )
 
     def capture(self, request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -25,10 +26,10 @@ def identity_of(paths: Iterable[Path]) -> Iterator[str]:
 
 
 def without(text: str, values: Iterable[str]) -> str:
-    """`text` with asterisks in place of each of the values, and of the parts of a name."""
+    """`text` with asterisks in place of each of the values, and of the parts of a name, in whatever case."""
     parts = {part for value in values for part in _parts(value) if len(part) >= SHORTEST}
     for part in sorted(parts, key=len, reverse=True):
-        text = text.replace(part, "***")
+        text = re.sub(re.escape(part), "***", text, flags=re.IGNORECASE)
     return text
 
 

@@ -60,6 +60,20 @@ class Verdict:
         return hashlib.sha256(about.encode()).hexdigest()[:32]
 
 
+def change_in_words(change: Change) -> str:
+    """What was changed, such as "Erosion score 2.4 → 4"."""
+    return (
+        f"{value_in_words(change.name)} {value_in_words(change.before) or '–'} → {value_in_words(change.after) or '–'}"
+    )
+
+
+def value_in_words(value: float | Code | None) -> str:
+    """A number, or the meaning of a code; empty for none."""
+    if value is None:
+        return ""
+    return value.meaning or str(value.value) if isinstance(value, Code) else f"{value:g}"
+
+
 def observer_digest(name: str, key: bytes) -> str:
     """What a reader is known by: one name written in several ways of case and spacing is one reader."""
     plain = " ".join(name.replace("^", " ").replace("=", " ").casefold().split())

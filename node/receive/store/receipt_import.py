@@ -22,6 +22,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from dicom_sr.words import counted
 from node.background import Loop
+from node.database import verdicts
 from node.database.connection import Database
 from node.database.queries import in_chunks
 from node.database.states import ASSOCIATION, AssociationOutcome, ForbiddenTransition, before, require
@@ -148,6 +149,7 @@ REPEATED = (
         patient=bindparam("who"),
         reading_attempts=0,
         given_up="",
+        looks_left=instances.c.looks_left + bindparam("looks"),
     )
 )
 # The file was replaced by another, of another process, whose entry was read before.
@@ -553,6 +555,7 @@ def _instance_row(entry: Stored) -> dict[str, Any]:
         "patient": entry.patient,
         "reading_attempts": 0,
         "given_up": "",
+        "looks_left": verdicts.looks(entry.sop_class_uid),
     }
 
 
@@ -574,6 +577,7 @@ def _write_repeated(connection: Connection, again: Sequence[Stored], given_up: C
                 "changed": int(entry.changed),
                 "ours": entry.made_by_us,
                 "who": entry.patient,
+                "looks": verdicts.looks(entry.sop_class_uid) if entry.changed else 0,
             }
             for entry in again
         ],

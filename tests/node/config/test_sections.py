@@ -62,6 +62,12 @@ def written(folder: Path, text: str) -> Path:
             r"config.yaml:2: routes.a.destinations.0: 'pacs': no destination is called so; there are: none",
         ),
         (
+            "verdicts: {concepts: [99ACME:ASSESSMENT], accept: [99ACME:YES], reject: [99ACME:YES]}",
+            r"verdicts.reject: .*99ACME:YES is under accept too; a code is one answer",
+        ),
+        ("verdicts: {reject: [99ACME:NO]}", r"verdicts.reject: .*needs concepts, the names of the coded items"),
+        ("verdicts: {concepts: [ASSESSMENT]}", r"verdicts.concepts.*should be a coding scheme and a code value"),
+        (
             "run_requests: {move_ae_title: FETCH}",
             r"run_requests.move_ae_title: .*should be one of receive.dimse.ae_titles that no sender calls",
         ),

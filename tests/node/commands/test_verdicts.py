@@ -1,0 +1,108 @@
+"""What readers send to a running node by C-STORE is listed, exported and shown beside the result it is about."""
+
+from __future__ import annotations
+
+import csv
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from dicom_sr import codes
+from node.database.tables import VERDICT_NOT_READ, AuditRow, InstanceRow, VerdictRow
+from tests.command_line import Condyle
+from tests.running import RunningNode
+from tests.test_flow import folder_node, fresh, knee, results
+from tests.waiting import until
+from tests.workstation import READER, add_code, edited, groups
+
+__all__ = ["knee"]
+
+FORMULA = "=HYPERLINK(1)"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+    with folder_node(tmp_path_factory.mktemp("node")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def report(node: RunningNode, knee: list[Path]) -> Dataset:
+    """The measurement report on a knee, as it went out."""
+    sent = fresh(knee)
+    node.send(sent.images)
+    node.ended_jobs(1, seconds=120, study=sent.study)
+    (found,) = (ds for ds in results(node, sent.study).values() if ds.Modality == "SR")
+    return found
+
+
+def other_number(copy: Dataset) -> None:
+    number = next(item for item in groups(copy)[0].ContentSequence if item.ValueType == "NUM")
+    number.MeasuredValueSequence[0].NumericValue = "77"
+    copy.Manufacturer = FORMULA
+
+
+def unknown(copy: Dataset) -> None:
+    add_code(groups(copy)[0], codes.VERDICT, codes.WHY)
+
+
+def stored(node: RunningNode, count: int) -> list[VerdictRow]:
+    def found() -> list[VerdictRow]:
+        rows = node.all(select(VerdictRow))
+        return rows if len({row.source_uid for row in rows}) >= count else []
+
+    return until(found, f"the verdicts of {count} objects are stored")
+
+
+def test_an_edited_report_sent_by_c_store_is_listed_exported_and_shown(
+    node: RunningNode, report: Dataset, condyle: Condyle, tmp_path: Path
+) -> None:
+    assert node.send([edited(report, other_number), edited(report, unknown)]) == [0, 0]
+    (job,) = node.jobs(report.StudyInstanceUID)
+    rows = stored(node, 1)
+    assert {row.job_id for row in rows} == {job.id}
+    until(
+        lambda: node.all(select(AuditRow).where(AuditRow.what == VERDICT_NOT_READ)), "what is not known is in the audit"
+    )
+
+    table = tmp_path / "verdicts.csv"
+    listed = condyle("verdicts", "--config", str(node.config), "--export", str(table), "--json")
+    assert listed.returncode == 0, listed.stderr
+    (modified,) = (one for one in json.loads(listed.stdout) if one["answer"] == "modify")
+    assert (modified["job"], modified["pipeline"]) == (job.id, "knee_super_resolution")
+    assert modified["changes"][0]["after"] == 77.0
+    with table.open(newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["answer"] == "modify"]
+    assert (lines[0]["after"], lines[0]["device"]) == ("77.0", f"'{FORMULA} Viewer")
+    assert "modify" in condyle("verdicts", "--config", str(node.config), "--pipeline", job.pipeline).stdout
+    assert condyle("verdicts", "--config", str(node.config), "--pipeline", "other", "--json").stdout.strip() == "[]"
+
+    page = f"http://127.0.0.1:{node.page}/studies/{report.StudyInstanceUID}"
+    shown = urllib.request.urlopen(page, timeout=10).read().decode()
+    assert f'id="verdicts-{job.id}"' in shown
+    assert "→ 77" in shown
+    assert "is no answer that is known" in shown
+    assert [one.id for one in node.jobs()] == [job.id]  # nobody takes it for an image
+    for name in (READER.split("^")[0], str(report.PatientName).split("^")[0]):
+        assert name not in listed.stdout + shown + node.log_text()
+
+
+def test_what_came_before_is_looked_into_when_that_is_asked_for(
+    node: RunningNode, report: Dataset, condyle: Condyle
+) -> None:
+    before = len(stored(node, 1))
+    with Session(node.database) as session, session.begin():
+        session.execute(update(VerdictRow).values(source_uid="1.2.3"))
+        count = len(session.scalars(select(InstanceRow.sop_instance_uid).where(InstanceRow.looks_left == 0)).all())
+    assert count
+    answer = condyle("verdicts", "--read-all", "--config", str(node.config))
+    assert answer.stdout.endswith("to look into.\n")
+    waiting = select(InstanceRow).where(InstanceRow.looks_left > 0)
+    until(lambda: not node.all(waiting), "all of it has been looked into")
+    assert len(node.all(select(VerdictRow))) == before
