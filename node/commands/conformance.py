@@ -339,6 +339,8 @@ def _hl7() -> str:
         ("OBX", "ST, TX, CWE, NM; coded as the report, units in UCUM; status P, F or C, and X for what could not be "
          "judged"),
         ("NTE", "after an OBX: uncertainty in words, why something could not be judged"),
+        ("all", "of a message that takes back another: the same order and values, MSH-7 and OBR-22 of that moment, "
+         "OBR-25 X, OBX-11 W, and an NTE after the OBR that says so"),
     ]  # fmt: skip
     received = "ADT, ORM, OMI, ORU and others, for patients' records"
     rows = [

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from dicom_sr.profile import ObjectFile
 from dicom_sr.words import escaped
 from dicom_sr.write.hl7 import control_id
+from dicom_sr.write.oru_withdrawal import withdrawal
 from node.config import Hl7Destination
 from node.errors import PeerUnavailable
 from node.files import make_folder, write_whole
@@ -22,6 +24,7 @@ from pipelines.records.hl7_text import decoded
 TAKEN = {"AA", "CA"}  # accepted by the application, or kept safely (HL7 table 0008)
 REFUSED = {"AE", "AR", "CE", "CR"}
 LONGEST = 64  # characters of what a receiver says that are kept
+NO_MESSAGE = "not an HL7 message"
 NOT_KEPT = "(what it says may name the patient, and is not kept)"
 IDENTIFYING = {"PID": (3, 5, 7), "OBR": (2, 18)}  # fields of which no part may stand in an answer that is kept
 ENOUGH = 3  # characters by which a value is found within a word too
@@ -61,10 +64,35 @@ class Hl7Delivery(OneByOne):
         if self._client is not None:
             self._client.close()
 
+    def withdraw(self, item: ObjectFile, when: datetime | None = None, why: str = "") -> Answer:
+        """Send a further message that takes back the one that was sent; the receiver's answer.
+
+        The message says of the whole order that there are no results, so none should be sent for a job that a later one
+        has revised. To do it again with the same time and reason sends the same message.
+
+        Parameters
+        ----------
+        item
+            The message that was sent.
+        when
+            When it is taken back; None: the second after the time of that message.
+        why
+            The reason in words.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+        if item.sop_class_uid:
+            return Answer(Outcome.REFUSED, NO_MESSAGE)
+        return self._give(withdrawal(self._content(item), when, why))
+
     def _send(self, item: ObjectFile) -> Answer:
         if item.sop_class_uid:  # a DICOM object, by `condyle send`
-            return Answer(Outcome.REFUSED, "not an HL7 message")
-        message = self._content(item)
+            return Answer(Outcome.REFUSED, NO_MESSAGE)
+        return self._give(self._content(item))
+
+    def _give(self, message: bytes) -> Answer:
         return self._write(message) if self._client is None else by_code(self._client.ask(message), message)
 
     def _write(self, message: bytes) -> Answer:

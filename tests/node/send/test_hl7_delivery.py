@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.profile import ObjectFile
 from dicom_sr.write.hl7 import control_id
-from node.config import RecordSettings
+from node.config import Hl7Destination, RecordSettings
 from node.database.tables import JobRow, ObjectRow, OutboxRow
 from node.network.mllp_client import Acknowledgement
 from node.patient_records.intake import Intake
@@ -101,6 +101,33 @@ def test_our_own_intake_takes_a_message_and_understands_it(out: Outgoing, clock:
     record = there(store.get("K4711"))
     (value,) = [event for event in record.events if event.kind == "observation"]
     assert (value.code, value.value, value.unit) == ("SVH", 12.5, "1")
+
+
+def test_our_own_intake_takes_what_takes_a_sealed_message_back(out: Outgoing, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(new_key())
+    store, job_id = PatientRecords(tmp_path / "records"), result(out, tmp_path / "key")
+    item = ObjectFile("", "2.25.1", "", "", out.folder / f"{job_id}.hl7")
+    with MllpServer("127.0.0.1", 0, Intake(store, RecordSettings(), HERE)) as server:
+        section = destinations(ris={"kind": "hl7", **listener(server.port)}).destinations["ris"]
+        assert isinstance(section, Hl7Destination)
+        way = Hl7Delivery("ris", section, tmp_path / "key")
+        answer = way.withdraw(item, START, "Left and right were mixed up.")
+        way.close()
+    assert (answer.outcome, answer.text) == (Outcome.DELIVERED, "AA")
+    assert not [event for event in there(store.get("K4711")).events if event.kind == "observation"]
+
+
+def test_in_a_folder_what_takes_a_message_back_is_one_more_file(out: Outgoing, tmp_path: Path) -> None:
+    job_id, folder = result(out), tmp_path / "messages"
+    section = destinations(ris={"kind": "hl7", "path": str(folder)}).destinations["ris"]
+    assert isinstance(section, Hl7Destination)
+    way, item = Hl7Delivery("ris", section), ObjectFile("", "2.25.1", "", "", out.folder / f"{job_id}.hl7")
+    (_sent,) = [answer for _, answer in way.send([item])]
+    first, again = (way.withdraw(item) for _ in range(2))
+    assert (first.outcome, again.text) == (Outcome.DELIVERED, "there already")
+    taken_back = [one.read_text() for one in folder.iterdir() if one.read_bytes() != message(job_id)]
+    assert [one.count("TAKEN BACK") for one in taken_back] == [1]
+    assert way.withdraw(ObjectFile("1.2", "2.25.1", "", "", tmp_path)).outcome is Outcome.REFUSED
 
 
 def test_a_sealed_message_is_opened_on_its_way(out: Outgoing, clock: HandClock, tmp_path: Path) -> None:
