@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from dicom_sr.rejection_reasons import RejectionReason
 from dicom_sr.words import escaped
 from node.commands.exit_codes import EXIT_CODES, NOT_RIGHT, OK
 from node.commands.since import SINCE_HELP, since
@@ -596,6 +597,80 @@ def resend(
     from node.commands.resend import resend as run
 
     raise typer.Exit(run(to, since(since_), config, dry_run=dry_run))
+
+
+class Rejection(StrEnum):
+    """`RejectionReason` in words."""
+
+    QUALITY = RejectionReason.QUALITY.word
+    PATIENT_SAFETY = RejectionReason.PATIENT_SAFETY.word
+    WORKLIST_ENTRY = RejectionReason.WORKLIST_ENTRY.word
+    RETENTION = RejectionReason.RETENTION.word
+
+
+@app.command()
+def withdraw(
+    why: Annotated[
+        str,
+        typer.Option("--reason", help="Why, in words; destinations get it, so name no patient.", metavar="TEXT"),
+    ],
+    job: Annotated[
+        str, typer.Argument(help="The first characters of the job's id; or say --pipeline.", metavar="JOB")
+    ] = "",
+    pipeline: Annotated[str, typer.Option("--pipeline", help="All results of this pipeline.", metavar="NAME")] = "",
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version",
+            help="Only by this version of the pipeline, or by weights whose digest begins so (8 characters at least).",
+            metavar="VERSION",
+        ),
+    ] = None,
+    since_: Annotated[
+        str | None, typer.Option("--since", help=f"Only results since then. {SINCE_HELP}", metavar="WHEN")
+    ] = None,
+    as_: Annotated[
+        Rejection, typer.Option("--as", help="What rejection notes give as the reason.")
+    ] = Rejection.QUALITY,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what is where.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait_s: Annotated[
+        float, typer.Option("--wait", help="Seconds to wait for the running node to tell the destinations.", min=0.0)
+    ] = 60.0,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Take results back everywhere they went, with proof: each destination is told as its `withdraw` says, then asked.
+
+    What is under way ends, and nothing of it is sent again. Exit code 1 if there is no such result, or a destination
+    refuses. condyle withdrawals shows the proof later.
+    """
+    from node.commands.withdraw import Chosen
+    from node.commands.withdraw import withdraw as run
+
+    if bool(job) == bool(pipeline):
+        raise typer.BadParameter("should have either JOB or --pipeline")
+    if job and (version is not None or since_ is not None):
+        raise typer.BadParameter("--version and --since choose among the results of --pipeline, and go with it only")
+    if not why.strip():
+        raise typer.BadParameter("--reason: is empty; say why, for those who read the results")
+    chosen = Chosen(job, pipeline, version, since(since_) if since_ is not None else None)
+    reason = RejectionReason[as_.name]
+    raise typer.Exit(run(chosen, why.strip(), reason, config, dry_run=dry_run, yes=yes, wait_s=wait_s))
+
+
+@app.command("withdrawals")
+def withdrawals(
+    job: Annotated[str, typer.Argument(help="Only of the job whose id begins so.", metavar="JOB")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Show what was taken back, or replaced by a later result: how each destination was told, what it had and has.
+
+    Exit code 1 if a destination refused.
+    """
+    from node.commands.withdraw import show as run
+
+    raise typer.Exit(run(config, job, as_json=as_json))
 
 
 @app.command()

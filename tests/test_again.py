@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +16,14 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr import phantoms
+from dicom_sr.rejection_reasons import RejectionReason
 from node.commands.erase import erase
-from node.commands.jobs import cancel, send_to
+from node.commands.jobs import cancel, list_jobs, send_to
 from node.commands.reroute import reroute, start
 from node.commands.resend import resend
 from node.commands.since import since
+from node.commands.withdraw import Chosen, withdraw
+from node.commands.withdraw import show as show_withdrawals
 from node.database import fetches
 from node.database.tables import (
     AuditRow,
@@ -31,6 +36,7 @@ from node.database.tables import (
     OutboxRow,
     SeriesRow,
     StudyRow,
+    WithdrawalRow,
 )
 from node.errors import StudyNotFound
 from tests.running import RunningNode
@@ -51,7 +57,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     plain = {"kind": "folder", "path": "plain", "profile": {"measurement_report": "comprehensive"}}
     away = {"kind": "dimse", "ae_title": "AWAY", "host": "127.0.0.1", "port": 9}  # nobody listens there
     folders = {name: {"kind": "folder", "path": name} for name in ("out", "second")}
-    destinations = {**folders, "plain": plain, "away": away}
+    hears = {"kind": "folder", "path": "hears", "withdraw": "iocm"}
+    destinations = {**folders, "plain": plain, "away": away, "hears": hears}
     # a series says how many images it has: the quiet time only cuts one in two where sending is slow
     soon = {"series_quiet_s": 5, "study_quiet_s": 0.5}
     folder = tmp_path_factory.mktemp("again")
@@ -180,7 +187,7 @@ def test_a_done_job_is_sent_to_a_further_destination_as_that_one_wants_it(
     assert "1.2.840.10008.5.1.4.1.1.88.33" in classes  # Comprehensive SR, as its profile says
     assert files(node, "out", study) == before
     assert send_to(node.config, job.id, ["nowhere"]) == 2
-    assert "no such destination; there are: away, out, plain" in said()
+    assert "no such destination; there are: away, hears, out, plain" in said()
 
 
 def test_what_a_shadow_route_made_goes_out_once_the_route_is_none_any_more(
@@ -252,6 +259,54 @@ def test_an_archive_that_was_restored_is_given_the_same_bytes_again(
     assert resend("out", since("1h"), node.config, dry_run=False) == 0
     until(lambda: files(node, "out", study) == before, "all of it is there again")
     until(lambda: {job.state for job in node.jobs(study)} == {"done"}, "the job is done again")
+
+
+def test_a_result_is_taken_back_where_it_went_also_by_a_node_that_was_away(
+    node: RunningNode, slices: list[Path], said: Said
+) -> None:
+    study = done_study(node, slices)
+    (job,) = node.jobs(study)
+    assert send_to(node.config, job.id, ["hears"]) == 0
+    until(lambda: {one.state for one in node.jobs(study)} == {"done"}, "the further destination has it")
+    sent, chosen = set(files(node, "hears", study)), Chosen(job.id)
+    wrong = ("left for right", RejectionReason.PATIENT_SAFETY, node.config)
+    assert withdraw(chosen, *wrong, dry_run=True, yes=True, wait_s=0) == 0
+    assert f"hears may have {len(sent)} objects: told by a rejection note" in said()
+    node.kill()
+    assert withdraw(chosen, *wrong, dry_run=False, yes=True, wait_s=0) == 0
+    assert "not all destinations are told and asked yet" in said()
+    assert set(files(node, "hears", study)) == sent
+    node.start()
+    told = select(WithdrawalRow).where(WithdrawalRow.job_id == job.id, WithdrawalRow.asked.is_not(None))
+    until(lambda: len(node.all(told)) == 2, "both destinations were asked")
+    rows = {row.destination: row for row in node.all(told)}
+    assert (rows["hears"].way, rows["hears"].held_before, rows["hears"].held_after) == ("iocm", len(sent), len(sent))
+    assert (rows["out"].state, rows["out"].held_after) == ("left", len(sent))
+    (note,) = set(files(node, "hears", study)) - sent
+    named = dcmread(next((node.folder / "hears").rglob(f"{note}.dcm"))).CurrentRequestedProcedureEvidenceSequence
+    assert {
+        one.ReferencedSOPInstanceUID for of in named[0].ReferencedSeriesSequence for one in of.ReferencedSOPSequence
+    } == sent
+    said()
+    assert send_to(node.config, job.id, ["second"]) == 1
+    assert "was withdrawn by" in said()
+    assert reroute([study], None, node.config, dry_run=False) == 0
+    assert "1 withdrawn" in said()
+    assert list_jobs(node.config) == 0
+    assert "done (withdrawn)" in said()
+    with urllib.request.urlopen(f"http://127.0.0.1:{node.page}/jobs/{job.id}", timeout=10) as answer:
+        assert answer.read().decode().count("left for right") == 2  # who took it back, and the timeline
+    assert {one["destination"]: one["held_after"] for one in proof_of(node, job.id, said)} == {
+        "hears": len(sent),
+        "out": len(sent),
+    }
+
+
+def proof_of(node: RunningNode, job: str, said: Said) -> list[dict[str, Any]]:
+    said()
+    assert show_withdrawals(node.config, job, as_json=True) == 0
+    found: list[dict[str, Any]] = json.loads(said())["withdrawals"]
+    return found
 
 
 def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(

@@ -20,6 +20,7 @@ from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.terminal import console, print_whole, whole
+from node.commands.withdraw import proof
 from node.database.connection import Database
 from node.database.jobs import BY_HAND, ON_REQUEST, JobState
 from node.database.queries import UNDER_WAY, JobView, delivered_counts, find_job, show_job
@@ -87,7 +88,7 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
         table.add_row(
             job.id[:12],
             _clock(job.created),
-            Text(job.state + (" (shadow)" if job.shadow else ""), style=STYLES[JobState(job.state)]),
+            Text(job.state + _besides(job), style=STYLES[JobState(job.state)]),
             _span(job),
             job.route,
             str(len(job.sop_instance_uids)),
@@ -95,6 +96,11 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
             Text(job.reason, no_wrap=True, overflow="ellipsis"),
         )
     return table
+
+
+def _besides(job: JobRow) -> str:
+    """What is to be known beside the state."""
+    return " (withdrawn)" if job.withdrawn else " (shadow)" if job.shadow else ""
 
 
 def _span(job: JobRow) -> str:
@@ -122,6 +128,10 @@ def show(config: Path, job: str) -> int:
     _show_conditions(out, view.row)
     _show_timeline(out, view.events)
     _show_objects(out, view)
+    if view.withdrawals:
+        out.print()
+        out.print("[bold]taken back[/]")
+        print_whole(out, proof(view.withdrawals))
     folder = folder_of(configuration, view.row.route) if view.row.shadow else None
     if folder is not None and (folder / file_name(view.row.id)).is_dir():
         out.print(f"in shadow: nothing was sent; the objects lie in {folder / file_name(view.row.id)}", markup=False)
@@ -132,6 +142,8 @@ def _show_head(out: Console, job: JobRow) -> None:
     out.print(f"[bold]job {job.id}[/]", Text(job.state, style=STYLES[JobState(job.state)]))
     if job.reason:
         out.print(Text(f"  {job.reason}"))
+    if job.withdrawn:
+        out.print(Text(f"  withdrawn by {job.withdrawn_by}, {_clock(job.withdrawn)}: {job.withdrawn_why}", style="red"))
     if job.route == ON_REQUEST:
         out.print(f"  {job.pipeline} {job.pipeline_version} {ON_REQUEST}, from the patient's record")
     else:

@@ -32,6 +32,7 @@ class Notification(Section):
     timeout_s: float = Field(default=30.0, gt=0)
 
     confirms: ClassVar[bool] = False  # who took it has it
+    withdraw: ClassVar[Literal["none"]] = "none"  # what people were told cannot be taken back
 
     @property
     def profile(self) -> Profile:

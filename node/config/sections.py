@@ -167,6 +167,7 @@ class DimseDestination(Section):
     tls: Tls | None = None
     commitment: bool = False  # ask for storage commitment; "confirmed" only after it
     associations: int = Field(default=1, ge=1, le=8)
+    withdraw: Literal["iocm", "none"] = "none"  # how it is told that a result is taken back
     timeout_s: float = Field(default=120.0, gt=0)
     profile: Profile = Profile()
 
@@ -184,6 +185,7 @@ class DicomWebDestination(Section):
     token_file: FilePath | None = None
     tls: Tls | None = None  # a client certificate, or a CA of the site's own
     confirm: bool = False  # ask back by QIDO-RS; "confirmed" only after it
+    withdraw: Literal["iocm", "delete-dicomweb", "none"] = "none"  # how it is told that a result is taken back
     timeout_s: float = Field(default=120.0, gt=0)
     profile: Profile = Profile()
 
@@ -199,6 +201,7 @@ class FolderDestination(Section):
     kind: Literal["folder"]
     path: FilePath
     readable_by: Literal["owner", "group", "everyone"] = "owner"  # of what is written there; the owner is the node
+    withdraw: Literal["iocm", "none"] = "none"  # iocm: a rejection note is written there too
     profile: Profile = Profile()
     confirms: ClassVar[bool] = False  # a file that is there is kept
 
@@ -218,6 +221,7 @@ class FhirDestination(Section):
     not_run_reports: bool = False  # a pipeline due that did not run becomes a DiagnosticReport
     snomed_licence: bool = False  # as in `Profile`
     confirm: bool = False  # look for each one there; "confirmed" only after it
+    withdraw: Literal["entered-in-error", "none"] = "none"  # the status that results get there which are taken back
     timeout_s: float = Field(default=30.0, gt=0)
 
     @property
@@ -249,6 +253,7 @@ class Hl7Destination(Section):
     patient: Literal["full", "identifier"] = "full"
     status: Literal["preliminary", "final"] = "preliminary"
     not_run_reports: bool = False  # a pipeline due that did not run becomes a message
+    withdraw: Literal["oru", "none"] = "none"  # oru: a further message says that the results were wrong
     snomed_licence: bool = False  # as in `Profile`
     timeout_s: float = Field(default=30.0, gt=0)  # for the acknowledgement
     confirms: ClassVar[bool] = False  # what is acknowledged is kept

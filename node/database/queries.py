@@ -16,7 +16,17 @@ from sqlalchemy.orm import Session
 from node.database.connection import Database
 from node.database.jobs import JobState, revision_of
 from node.database.states import OutboxState
-from node.database.tables import ERASED, AuditRow, EventRow, InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
+from node.database.tables import (
+    ERASED,
+    AuditRow,
+    EventRow,
+    InstanceRow,
+    JobRow,
+    ObjectRow,
+    OutboxRow,
+    SeriesRow,
+    WithdrawalRow,
+)
 from node.errors import JobNotFound
 
 T = TypeVar("T")
@@ -37,6 +47,7 @@ class JobView:
     events: Sequence[EventRow]  # in their order
     objects: Sequence[ObjectRow]  # images first, reports last
     outbox: Sequence[OutboxRow]  # by destination, in the order of delivery
+    withdrawals: Sequence[WithdrawalRow] = ()  # by destination
 
     @cached_property
     def lines(self) -> Mapping[str, Sequence[OutboxRow]]:
@@ -125,7 +136,7 @@ def show_job(database: Database, job_id: str) -> JobView:
 
 
 def job_views(session: Session, rows: Sequence[JobRow]) -> list[JobView]:
-    """The views of some jobs, in their order, by three queries for all of them."""
+    """The views of some jobs, in their order, by four queries for all of them."""
     views: list[JobView] = []
     for chunk in in_chunks(rows):
         ids = [row.id for row in chunk]
@@ -144,8 +155,20 @@ def job_views(session: Session, rows: Sequence[JobRow]) -> list[JobView]:
                 .order_by(OutboxRow.destination, OutboxRow.order, OutboxRow.id)
             )
         )
+        taken_back = _by_job(
+            session.scalars(
+                select(WithdrawalRow).where(WithdrawalRow.job_id.in_(ids)).order_by(WithdrawalRow.destination)
+            )
+        )
         views += [
-            JobView(row, events.get(row.id, []), objects.get(row.id, []), outbox.get(row.id, [])) for row in chunk
+            JobView(
+                row,
+                events.get(row.id, []),
+                objects.get(row.id, []),
+                outbox.get(row.id, []),
+                taken_back.get(row.id, []),
+            )
+            for row in chunk
         ]
     return views
 
@@ -207,7 +230,7 @@ def in_chunks(values: Iterable[T], size: int = IN_CLAUSE) -> Iterator[list[T]]:
         yield chunk
 
 
-_OfJob = TypeVar("_OfJob", EventRow, ObjectRow, OutboxRow)
+_OfJob = TypeVar("_OfJob", EventRow, ObjectRow, OutboxRow, WithdrawalRow)
 
 
 def _by_job(rows: Iterable[_OfJob]) -> dict[str, list[_OfJob]]:

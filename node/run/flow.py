@@ -27,6 +27,7 @@ from node.config import Configuration, Destination, FhirDestination
 from node.data_folder import job_folder
 from node.database import job_states, outbox, withdrawals
 from node.database.connection import Database
+from node.database.device import of_device
 from node.database.jobs import ON_REQUEST, JobState
 from node.database.tables import JobRow
 from node.errors import JobFailed, MustWait, NodeError, NoRoom, ReaderDied, StorageAway, WorkerDied
@@ -34,7 +35,6 @@ from node.files import FULL, free_bytes, is_full
 from node.models.versions import placed
 from node.reading import Reader
 from node.run.choice import Choice, choose
-from node.run.device import of_device
 from node.run.hand_over import destination_of, digest, encoding, note_choice, queue
 from node.run.job_folder import JobFolder
 from node.run.job_images import JobImages

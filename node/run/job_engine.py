@@ -491,8 +491,10 @@ class JobEngine:
         JobNotFound
         """
         with Session(self._database) as session, session.begin():
+            under_way = job_states.locked(session, job_id).state in queries.UNDER_WAY
             told = withdrawals.withdraw(session, job_id, reason=reason, why=why, by=by, now=datetime.now(UTC))
-        self._client.cancel_workflow(job_id)
+        if under_way:
+            self._client.cancel_workflow(job_id)
         return told
 
     def restart(self, job_id: str, why: str = "restarted by an operator") -> None:

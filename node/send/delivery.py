@@ -13,6 +13,12 @@ F = TypeVar("F", bound=ObjectFile)
 
 MANDATORY = ("secondary_capture", "derived_series")  # without them the destination has no result
 
+# what an archive is asked of a study, where nothing of it is stored here any more
+ASKED_OF_A_STUDY = (
+    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "StudyDescription"),
+)
+
 
 class Outcome(Enum):
     """What a peer's answer means for the object."""

@@ -9,6 +9,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import httpx
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
 
 from dicom_sr.profile import ObjectFile
 from node.config import DicomWebDestination
@@ -17,7 +19,7 @@ from node.errors import ConfigurationError, PeerUnavailable
 from node.files import parts_of
 from node.network.http_answer import SMALL, HttpAnswer, HttpAsker, UnsuitableAnswer, url_segment
 from node.network.tls import destination_context
-from node.send.delivery import Answer, F, Outcome, by_status
+from node.send.delivery import ASKED_OF_A_STUDY, Answer, F, Outcome, by_status
 
 REQUEST_BYTES, REQUEST_OBJECTS = 32 * 2**20, 64  # in one request, unless a single object is larger
 # What an answer about one object may have, and about none; 1 kB and 20 elements of XML for each are usual.
@@ -111,6 +113,49 @@ class DicomWebDelivery:
                 return None
             found |= {str(uid) for match in matches if (uid := _first(match, "00080018"))}
         return found
+
+    def withdraw(self, item: ObjectFile) -> Answer:
+        """Delete an object there; DICOM has no such request, and many servers do as they do for a study (DELETE).
+
+        Raises
+        ------
+        PeerUnavailable
+            If the server cannot be reached, or cannot delete now.
+        """
+        levels = ("studies", item.study_instance_uid, "series", item.series_instance_uid)
+        path = "/".join(url_segment(part) for part in (*levels, "instances", item.sop_instance_uid))
+        response = self._ask("DELETE", path, headers={"Accept": "application/dicom+json"}, largest=SMALL)
+        if response.is_success:
+            return Answer(Outcome.DELIVERED, f"HTTP {response.status}")
+        if response.status in (404, 410):
+            return Answer(Outcome.DELIVERED, f"HTTP {response.status} not there")
+        if response.status in (400, 405, 409, 501):
+            return Answer(Outcome.REFUSED, f"HTTP {response.status} the server does not delete objects by DICOMweb")
+        raise PeerUnavailable(f"{self._name}: {response.phrase}")
+
+    def study(self, study_instance_uid: str) -> Dataset | None:
+        """The patient and the study as the server has them, by QIDO-RS; None where it does not say.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the server cannot be reached.
+        """
+        response = self._ask(
+            "GET",
+            "studies",
+            params={"StudyInstanceUID": study_instance_uid, "includefield": list(ASKED_OF_A_STUDY)},
+            headers={"Accept": "application/dicom+json"},
+            largest=SMALL,
+        )
+        matches = _data_sets(response, MATCHES_ELEMENTS) if response.status == 200 else None
+        if not matches or len(matches) != 1:
+            return None
+        tags = {f"{tag_for_keyword(keyword):08X}" for keyword in ASKED_OF_A_STUDY}
+        try:
+            return Dataset.from_json({tag: element for tag, element in matches[0].items() if tag.upper() in tags})
+        except (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError):
+            return None  # what it says is no DICOM
 
     def ping(self) -> str:
         """Ask the server for one study, by QIDO-RS; what it answered. STOW-RS alone cannot be asked without sending.

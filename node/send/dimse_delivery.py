@@ -18,6 +18,7 @@ from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.sop_class import StorageCommitmentPushModelInstance
 
 from dicom_sr.profile import ObjectFile
+from dicom_sr.read.headers import chosen
 from node.config import DimseDestination
 from node.errors import PeerUnavailable
 from node.network.associations import Associations, leave
@@ -30,7 +31,7 @@ from node.network.sop_classes import (
 )
 from node.network.tls import destination_context
 from node.progress import goes_on
-from node.send.delivery import Answer, F, Outcome, by_status
+from node.send.delivery import ASKED_OF_A_STUDY, Answer, F, Outcome, by_status
 from node.send.error_comment import fit_to_keep
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # a path given to send_c_store goes out as it lies, without decoding
@@ -182,6 +183,37 @@ class DimseDelivery:
         finally:
             leave(association)
         return found
+
+    def study(self, study_instance_uid: str) -> Dataset | None:
+        """The patient and the study as the peer has them, by C-FIND; None where it does not say.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the peer cannot be reached.
+        """
+        ae = self._application_entity()
+        ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
+        association = self._established(ae)
+        if association is None:
+            return None
+        query = Dataset()
+        query.QueryRetrieveLevel = "STUDY"
+        for keyword in ASKED_OF_A_STUDY:
+            setattr(query, keyword, "")
+        query.StudyInstanceUID = study_instance_uid
+        found: list[Dataset] = []
+        try:
+            for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
+                goes_on()
+                answer = status.get("Status")
+                if answer in PENDING and match is not None and len(found) < 2:
+                    found.append(chosen(match, [*ASKED_OF_A_STUDY, "SpecificCharacterSet"]))
+                elif answer != SUCCESS:
+                    return None
+        finally:
+            leave(association)
+        return found[0] if len(found) == 1 else None
 
     def ask_commitment(self, transaction_uid: str, references: Sequence[Sequence[str]], report: Report) -> bool:
         """Ask the peer to commit itself; False where it does not offer that or refuses.

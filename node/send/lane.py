@@ -1,4 +1,6 @@
-"""A lane: everything that goes to one destination, sent until the peer has taken it, and then, if asked for, confirmed.
+"""A lane: everything that goes to one destination, sent until the peer has taken it, then, if asked for, confirmed.
+
+It takes back, too, what is no longer to be there.
 
 Nothing here knows jobs but by their rows: what is to be sent is what the outbox says, also after a crash.
 """
@@ -19,6 +21,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from dicom_sr.profile import EncodingProfile
 from node.config import (
     Destination,
     DicomWebDestination,
@@ -46,6 +49,7 @@ from node.send.fhir_delivery import FhirDelivery
 from node.send.folder_delivery import FolderDelivery
 from node.send.hl7_delivery import Hl7Delivery
 from node.send.webhook_delivery import WebhookDelivery
+from node.send.withdrawals import Withdrawals
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +127,8 @@ class Lane:
         Opens objects that are sealed.
     associations
         Those of all deliveries.
+    made_by
+        Who this installation is, for what the lane itself writes: rejection notes.
     """
 
     def __init__(
@@ -138,6 +144,7 @@ class Lane:
         data: Path,
         key_file: Path | None = None,
         associations: Associations | None = None,
+        made_by: Callable[[], EncodingProfile] = EncodingProfile,
     ) -> None:
         self._associations = associations or Associations()
         self._stop = stop or threading.Event()
@@ -148,6 +155,7 @@ class Lane:
         self._bugs: set[str] = set()  # what failed in a way that nobody thought of, and is in the log
         self._data, self._key_file = data, key_file
         self._commitments = CommitmentRequests(name, database, clock, data)
+        self._withdrawals = Withdrawals(name, destination, database, clock, data, made_by)
         self._number = destination.associations if isinstance(destination, DimseDestination) else 1
 
     def is_due(self, session: Session, *, confirmations: bool) -> bool:
@@ -156,18 +164,22 @@ class Lane:
         Parameters
         ----------
         confirmations
-            Whether to look for what is to be confirmed, too.
+            Whether to look for what is to be confirmed, or taken back, too.
         """
         now = self._clock()
         if now < self._not_before:
             return False
         if outbox.next_job(session, self._name, now) is not None:
             return True
-        may_ask = confirmations and self._destination.confirms and now >= self._confirm_not_before
+        if not confirmations:
+            return False
+        if self._withdrawals.are_due(session):
+            return True
+        may_ask = self._destination.confirms and now >= self._confirm_not_before
         return may_ask and self._commitments.are_due(session)
 
     def turn(self) -> bool:
-        """Send what is due of one job, and see to confirmations; whether there was anything to do.
+        """Send what is due of one job, see to confirmations and withdrawals; whether there was anything to do.
 
         While the peer cannot be reached, nothing is tried before the back-off is over.
         """
@@ -179,6 +191,7 @@ class Lane:
             if job_id is not None:
                 self._try_job(job_id)
             confirmed = self._try_to_confirm()
+            taken_back = self._try_to_take_back()
         except PeerUnavailable as error:
             if self._stop.is_set():  # which ends what a peer is slow about
                 return False
@@ -193,7 +206,7 @@ class Lane:
             )
             return False
         self._failures = 0
-        return job_id is not None or confirmed
+        return job_id is not None or confirmed or taken_back
 
     def _open(self) -> Delivery:
         return open_delivery(self._name, self._destination, self._ae_title, self._key_file, self._associations)
@@ -377,6 +390,25 @@ class Lane:
                 numbers = {str(state): number for state, number in counts.items()}
                 log.info("sent", extra={"job": job_id, "destination": self._name, **numbers})
             job_states.settle(session, job_id, self._clock())
+
+    # ---- withdrawal
+    def _try_to_take_back(self) -> bool:
+        """Tell and ask what is due; a failure that nobody thought of costs that row a pause that grows.
+
+        Raises
+        ------
+        PeerUnavailable
+        """
+        try:
+            return self._withdrawals.pursue(self._open)
+        except PeerUnavailable as error:
+            self._withdrawals.note_failure(str(error))
+            raise
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._withdrawals.note_failure(self._bug("taking back failed", error))
+            return False
 
     # ---- confirmation
     def _try_to_confirm(self) -> bool:

@@ -17,10 +17,12 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
+from dicom_sr.profile import EncodingProfile
 from node.background import LONGEST_S, Loop
 from node.config import Configuration, Destination, FolderDestination
 from node.database import job_states, outbox
 from node.database.connection import Database
+from node.database.device import of_device
 from node.database.tables import LaneRow
 from node.network.associations import Associations
 from node.progress import goes_on
@@ -40,6 +42,10 @@ def longest_s(destination: Destination) -> float:
     """How long nothing may go on while something is sent there: a peer may be silent as long as it is allowed to."""
     silence_s = 0.0 if isinstance(destination, FolderDestination) else destination.timeout_s
     return LONGEST_S + 2 * silence_s
+
+
+def _maker(configuration: Configuration) -> EncodingProfile:
+    return EncodingProfile(uid_root=configuration.node.uid_root, institution=configuration.node.institution)
 
 
 class Sender:
@@ -85,6 +91,7 @@ class Sender:
                 data=configuration.node.data.absolute(),
                 key_file=configuration.records.key_file,
                 associations=self._associations,
+                made_by=partial(of_device, _maker(configuration), configuration, database),
             )
             for name, destination in configuration.destinations.items()
         }

@@ -5,9 +5,9 @@ from pathlib import Path
 from dicom_sr.profile import EncodingProfile
 from node.config import Configuration
 from node.database.connection import open_database
+from node.database.device import of_device, serial_number
 from node.database.installation import require_one_installation
 from node.database.migrations import migrate
-from node.run.device import of_device, serial_number
 
 
 def test_an_installation_has_a_number_of_its_own_from_its_first_start_on(tmp_path: Path) -> None:
