@@ -259,8 +259,12 @@ def _sending() -> str:
                     ("Simultaneous associations", _default(DimseDestination, "associations")),
                     ("Longest wait for an answer", f"{_default(DimseDestination, 'timeout_s')} s"),
                     ("Confirmation", "storage commitment with `commitment: true`; otherwise C-FIND, if offered"),
+                    ("Withdrawal", "a rejection note with `withdraw: iocm`; C-FIND before and after"),
                 ],
             ),
+            "Rejection notes (IHE Imaging Object Change Management) are Key Object Selection Documents with the title "
+            f"{', '.join(f'({one.value}, DCM, {one.meaning})' for one in RejectionReason)}. They name all objects of a "
+            "result that were sent to the destination, and are written when the result is withdrawn or replaced.",
         ]
     )
 
@@ -290,6 +294,7 @@ def _web() -> str:
         ("Store transaction (STOW-RS)", "origin server", "/dicom-web/studies and /dicom-web/studies/{study}"),
         ("Store transaction (STOW-RS)", "user agent", "destinations of kind `dicomweb`"),
         ("Search transaction (QIDO-RS)", "user agent", "to check that a destination has the objects"),
+        ("DELETE of an instance (no part of DICOM)", "user agent", "destinations with `withdraw: delete-dicomweb`"),
         ("Search transaction (QIDO-RS)", "user agent", "to find earlier reports in the archives of `priors.ask`"),
         ("Search transaction (QIDO-RS)", "user agent", "to find studies in the archives of `run_requests.archives`"),
         (
@@ -311,7 +316,18 @@ def _fhir() -> str:
             "client",
             "destinations of kind `fhir` with `diagnostic_report` among their `resources`",
         ),
-        ("DiagnosticReport", "search by identifier", "client", "the same, before each transaction and to confirm it"),
+        (
+            "DiagnosticReport, Observation, RiskAssessment",
+            "transaction: update with status entered-in-error",
+            "client",
+            "destinations of kind `fhir` with `withdraw: entered-in-error`",
+        ),
+        (
+            "DiagnosticReport",
+            "search by identifier",
+            "client",
+            "before each transaction, and to confirm it",
+        ),
         (
             "RiskAssessment",
             "`POST /risk`, `GET /risk/{job}`",
