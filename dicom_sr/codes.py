@@ -299,7 +299,8 @@ WRONG_PLACE = CONDYLE.add("BY-PLACE", "Place or side is wrong", "The finding is 
 WRONG_OUTLINE = CONDYLE.add("BY-OUTLINE", "Outline is wrong", "A segment or region does not follow the structure.")
 POOR_IMAGES = CONDYLE.add("BY-IMAGES", "Images are not good enough", "The images do not bear the finding.")
 NOT_RELEVANT = CONDYLE.add("BY-RELEVANCE", "Not relevant", "The finding is right and of no use for this patient.")
-LEFT_OUT = CONDYLE.add("BY-LEFT-OUT", "Left out of an edited copy", "An edited copy of the report has it no more.")
+LEFT_OUT = CONDYLE.add("BY-LEFT-OUT", "Left out of an edited copy", "An edited copy of the result has it no more.")
+DICE = CONDYLE.add("DICE", "Dice overlap", "Overlap of a segment with an edited copy of it: 0 nothing, 1 all of both.")
 
 # ---- standard codes (every one of them is in pydicom's dictionaries)
 RIGHT, LEFT, BILATERAL = standard.SCT.Right, standard.SCT.Left, Code("51440002", "SCT", "Bilateral")

@@ -1,4 +1,4 @@
-"""What a reader's workstation of another make sends: an edited copy of a report, and a verdict in codes of its own."""
+"""What a reader's workstation of another make sends: edited copies of reports and segmentations."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import io
 from collections.abc import Callable
 from copy import deepcopy
 
+import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pack_bits
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from dicom_sr.read.headers import coded
 from dicom_sr.write.sr_document import content_item
@@ -86,6 +88,18 @@ def add_comment(group: Dataset, text: str) -> None:
     item = content_item("CONTAINS", "TEXT", standard.DCM.Comment)
     item.TextValue = text
     group.ContentSequence.append(item)
+
+
+def redrawn(ds: Dataset, change: Callable[[np.ndarray], None] = lambda frames: None, person: str = READER) -> Dataset:
+    """A copy whose frames were changed, as a workstation writes it."""
+    copy = deepcopy(ds)
+    frames = np.atleast_3d(ds.pixel_array).reshape(-1, ds.Rows, ds.Columns).copy()
+    change(frames)
+    copy.PixelData = pack_bits(frames.astype(np.uint8)) if ds.BitsAllocated == 1 else frames.tobytes()
+    copy.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    copy.Manufacturer, copy.ManufacturerModelName, copy.ContentCreatorName = "ACME", "Viewer", person
+    return copy
 
 
 def content_of(ds: Dataset) -> bytes:

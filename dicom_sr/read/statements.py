@@ -117,8 +117,8 @@ def _document(ds: Dataset, answers: Collection[Code]) -> Document:
             )
         ),
         person=_verifier(ds) or reading.person or _author(ds),
-        device=" ".join(filter(None, (_text(ds.get("Manufacturer")), _text(ds.get("ManufacturerModelName"))))),
-        observed=_observed(ds),
+        device=device_of(ds),
+        observed=observed_in(ds),
         identity=tuple(
             str(ds.get(keyword))
             for keyword in ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientIDs", "AccessionNumber")
@@ -208,7 +208,7 @@ class _Reading:
             self._take_code(item, name, group)
 
     def _take_code(self, item: Dataset, name: Code, group: _Group) -> None:
-        value = next(_codes(item, "ConceptCodeSequence"), None)
+        value = next(codes_in(item, "ConceptCodeSequence"), None)
         if value is None:
             return
         if name == standard.DCM.Finding:
@@ -216,7 +216,7 @@ class _Reading:
         elif name == standard.SCT.FindingSite:
             group.site = value
             for below in item.get("ContentSequence") or ():
-                more = next(_codes(below, "ConceptCodeSequence"), None)
+                more = next(codes_in(below, "ConceptCodeSequence"), None)
                 if more is not None and _name(below) == _TOPOGRAPHICAL_MODIFIER:
                     group.site = more
                 elif more is not None and _name(below) == standard.SCT.Laterality:
@@ -230,10 +230,11 @@ class _Reading:
 
 
 def _name(item: Dataset) -> Code | None:
-    return next(_codes(item, "ConceptNameCodeSequence"), None)
+    return next(codes_in(item, "ConceptNameCodeSequence"), None)
 
 
-def _codes(item: Dataset, keyword: str) -> Iterator[Code]:
+def codes_in(item: Dataset, keyword: str) -> Iterator[Code]:
+    """The codes in a sequence of an item."""
     for coded in item.get(keyword) or ():
         value = coded.get("CodeValue") or coded.get("LongCodeValue") or coded.get("URNCodeValue")
         scheme = coded.get("CodingSchemeDesignator")
@@ -248,7 +249,7 @@ def _numbers(item: Dataset, name: Code) -> Iterator[Number]:
             value = _precise(float(measured.NumericValue), measured.get("FloatingPointValue"))
         except (TypeError, ValueError, OverflowError, AttributeError):  # empty, or several
             continue
-        unit = next(_codes(measured, "MeasurementUnitsCodeSequence"), None)
+        unit = next(codes_in(measured, "MeasurementUnitsCodeSequence"), None)
         if math.isfinite(value) and unit is not None:
             yield Number(name, value, unit)
 
@@ -289,7 +290,12 @@ def _author(ds: Dataset) -> str:
     return next((str(one.PersonName) for one in authors if one.get("PersonName")), "")
 
 
-def _observed(ds: Dataset) -> datetime | None:
+def device_of(ds: Dataset) -> str:
+    """Manufacturer and model of what wrote an object."""
+    return " ".join(filter(None, (_text(ds.get("Manufacturer")), _text(ds.get("ManufacturerModelName")))))
+
+
+def observed_in(ds: Dataset) -> datetime | None:
     """When it was verified, else when its content was written; in the machine's zone where none is stated."""
     zone = offset_from_utc(ds)
     for one in ds.get("VerifyingObserverSequence") or ():

@@ -275,13 +275,15 @@ def _verdicts() -> str:
         [
             "## Verdicts of readers",
             f"Unless `verdicts.read` is false, the node looks into what it stores of these classes: {classes}. "
-            "It takes a verdict from two kinds of objects.",
+            "It takes a verdict from three kinds of objects.",
             "- Assessment SRs, of whatever root template: a container with a Tracking Unique Identifier "
             "(112040, DCM), or one that refers to an object of a result, has a coded item (VERDICT, 99MSKAI) with the "
             "value VERDICT-ACCEPTED, VERDICT-MODIFIED or VERDICT-REJECTED. Reason (VERDICT-WHY, 99MSKAI), Comment "
             "(121106, DCM) and new values stand in the same container. `verdicts` names codes of others.\n"
             "- Edited copies of the node's TID 1500 reports, which name the report in Predecessor Documents Sequence, "
-            "or have its Tracking UIDs and a Verifying Observer, Person Observer Name or Author.",
+            "or have its Tracking UIDs and a Verifying Observer, Person Observer Name or Author.\n"
+            "- Edited copies of the node's segmentations: segments with its Tracking UIDs (0062,0021), of a copy with "
+            "another Content Creator's Name, or with Segment Algorithm Type MANUAL or SEMIAUTOMATIC.",
             "The result is found by SOP Instance UID, else by Tracking UID within the study. Person names are not "
             "stored. What is not understood is left alone, and the audit trail says why. `docs/verdicts.md` has the "
             "rules.",

@@ -10,12 +10,14 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     EnhancedSRStorage,
     ExtensibleSRStorage,
+    SegmentationStorage,
 )
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from node.database.tables import InstanceRow, JobRow, VerdictRow
 
+SEGMENTATION = str(SegmentationStorage)
 SOURCES = frozenset(
     str(one)
     for one in (
@@ -24,9 +26,11 @@ SOURCES = frozenset(
         ComprehensiveSRStorage,
         Comprehensive3DSRStorage,
         ExtensibleSRStorage,
+        SegmentationStorage,
     )
 )
 """The classes of what may hold a verdict."""
+OF_SEGMENTS = "edited segmentation"  # kind of a verdict: of an outline, and so apart from those on values
 LOOKS = 3  # attempts at what ends whatever reads it
 
 
@@ -92,6 +96,7 @@ def _settle(session: Session, row: VerdictRow) -> None:
         VerdictRow.job_id == row.job_id,
         VerdictRow.tracking_uid == row.tracking_uid,
         VerdictRow.observer == row.observer,
+        (VerdictRow.kind == OF_SEGMENTS) if row.kind == OF_SEGMENTS else (VerdictRow.kind != OF_SEGMENTS),
     ]
     if not row.tracking_uid:
         about.append(VerdictRow.object_uid == row.object_uid)

@@ -18,12 +18,12 @@ from dicom_sr.assessment import Answer, AssessmentDocument
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.read.assessments import Vocabulary, assessments_in
 from dicom_sr.read.edited_reports import NotAnEdit
-from dicom_sr.read.statements import Document
 from node.background import Loop
 from node.config import Configuration, VerdictSettings
 from node.database import verdicts
 from node.database.connection import Database
 from node.database.tables import VERDICT_NOT_READ, AssociationRow, AuditRow, InstanceRow, ObjectRow
+from node.database.verdicts import SEGMENTATION
 from node.errors import MustWait, ReadingFailed
 from node.reading import Reader
 from node.study.identity_in_text import without
@@ -98,33 +98,48 @@ class Intake:
             sender = session.get(AssociationRow, row.association_id)
             who = (sender.calling_ae_title or sender.way) if sender is not None else ""
         try:
-            document = self._reader.call(document_at, self._path(row), self._vocabulary.concepts)
+            return self._segments(row, who) if row.sop_class_uid == SEGMENTATION else self._report(row, who)
         except UnsuitableInput as error:
             return [], [str(error)]
-        kind, said, reasons = self._said(row, document)
-        return [self._verdict(row, who, kind, one, document) for one in said], reasons
-
-    def _said(self, row: InstanceRow, document: Document) -> tuple[VerdictKind, list[Matched], list[str]]:
-        results = Results(self._database, self._data, self._reader, row)
-        stated = assessments_in(document, self._vocabulary)
-        if stated.assessments or stated.not_understood:
-            if not results:
-                other = "the patient that it names" if results.of_another_patient else "its study"
-                return VerdictKind.ASSESSMENT, [], [f"there is no result of {other}"]
-            return VerdictKind.ASSESSMENT, *results.matched(stated)
-        try:
-            edited: AssessmentDocument | None = results.edits(document)
         except NotAnEdit as error:
-            return VerdictKind.EDITED_REPORT, [], [f"it is no edited copy that counts: {error}"]
-        if edited is None:
-            return VerdictKind.EDITED_REPORT, [], []
-        return VerdictKind.EDITED_REPORT, *results.matched(edited)
+            return [], [f"it is no edited copy that counts: {error}"]
+
+    def _segments(self, row: InstanceRow, sender: str) -> tuple[list[Verdict], list[str]]:
+        results = self._results(row)
+        if (edited := results.edited_segments(self._path(row))) is None:
+            return [], []
+        kind = VerdictKind.EDITED_SEGMENTATION
+        return [self._verdict(row, sender, kind, one, edited) for one in results.of_segments(edited)], []
+
+    def _report(self, row: InstanceRow, sender: str) -> tuple[list[Verdict], list[str]]:
+        document = self._reader.call(document_at, self._path(row), self._vocabulary.concepts)
+        kind, results, stated = VerdictKind.ASSESSMENT, self._results(row), assessments_in(document, self._vocabulary)
+        if not stated.assessments and not stated.not_understood:
+            if (edited := results.edits(document)) is None:
+                return [], []
+            kind, stated = VerdictKind.EDITED_REPORT, edited
+        elif not results:
+            what = "the patient that it names" if results.of_another_patient else "its study"
+            return [], [f"there is no result of {what}"]
+        said, reasons = results.matched(stated)
+        return [self._verdict(row, sender, kind, one, stated, document.identity) for one in said], reasons
+
+    def _results(self, row: InstanceRow) -> Results:
+        return Results(self._database, self._data, self._reader, row)
 
     def _path(self, row: InstanceRow) -> Path:
         return self._data / "instances" / row.path
 
-    def _verdict(self, row: InstanceRow, sender: str, kind: VerdictKind, one: Matched, document: Document) -> Verdict:
-        comment = without(one.said.comment, (*document.identity, document.person)) if self._settings.comments else ""
+    def _verdict(
+        self,
+        row: InstanceRow,
+        sender: str,
+        kind: VerdictKind,
+        one: Matched,
+        document: AssessmentDocument,
+        identity: tuple[str, ...] = (),
+    ) -> Verdict:
+        comment = without(one.said.comment, (*identity, document.person)) if self._settings.comments else ""
         return Verdict(
             kind,
             row.sop_instance_uid,

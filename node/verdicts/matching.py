@@ -19,11 +19,13 @@ from node.data_folder import resolved
 from node.database.connection import Database
 from node.database.queries import in_chunks
 from node.database.tables import InstanceRow, JobRow, ObjectRow
+from node.database.verdicts import SEGMENTATION
 from node.reading import Reader
 from node.study.patients import Person
-from node.verdicts.reading import LARGEST_REPORT, content_of
+from node.verdicts.reading import LARGEST_REPORT, LARGEST_SEGMENTATION, content_of, segments_at
 
 MOST_JOBS = 12  # of a study, that a tracking UID is looked for in; the latest
+MOST_SEGMENTATIONS = 8  # of a study, that an edited one is held against; the latest
 REPORT = "report"  # kind of an object: the measurement report, and its twin
 _NO_ANSWERS: tuple[Code, ...] = ()  # nothing is asked in a report of ours
 
@@ -80,6 +82,11 @@ class Results:
                 found.append(one)
         return found, unmatched
 
+    def of_segments(self, document: AssessmentDocument) -> list[Matched]:
+        """Each verdict of an edited segmentation, which names the object that it was held against."""
+        named = ((said, said.object_uids[0]) for said in document.assessments)
+        return [Matched(said, self._objects[uid].job_id, uid) for said, uid in named]
+
     def edits(self, theirs: Document) -> AssessmentDocument | None:
         """What an edited copy of one of the reports says; None where it is of none.
 
@@ -98,13 +105,40 @@ class Results:
             raise NotAnEdit("the report that it was made of is not here any more to be compared with")
         return None
 
+    def edited_segments(self, path: Path) -> AssessmentDocument | None:
+        """What an edited copy of one of the segmentations says; None where it is of none.
+
+        Parameters
+        ----------
+        path
+            Of what came in.
+
+        Raises
+        ------
+        NotAnEdit
+            If it says nothing.
+        UnsuitableInput
+            If it cannot be read.
+        """
+        latest = {job.id: number for number, job in enumerate(self._jobs)}
+        made = [one for one in self._objects.values() if one.sop_class_uid == SEGMENTATION]
+        made.sort(key=lambda one: (latest[one.job_id], one.order, one.sop_instance_uid))
+        for one in made[:MOST_SEGMENTATIONS]:
+            try:
+                ours = content_of(resolved(one.path, self._data), LARGEST_SEGMENTATION)
+            except (OSError, UnsuitableInput):  # it is not here any more
+                continue
+            if (found := self._reader.call(segments_at, path, ours)) is not None:
+                return found
+        return None
+
     def _match(self, said: Assessment) -> Matched | str:
         named = self._of_objects(said.object_uids)
         for job in named or self._jobs[:MOST_JOBS]:
-            ours = self._report(job.id)
             about = next((uid for uid in said.object_uids if self._is_of(uid, job)), "")
             if not said.tracking_uid and about:
                 return Matched(said, job.id, about)
+            ours = self._report(job.id)
             groups = () if ours is None else ours.groups
             group = next((one for one in groups if one.tracking_uid == said.tracking_uid), None)
             if ours is not None and group is not None:

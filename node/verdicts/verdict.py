@@ -13,6 +13,7 @@ from pydicom.sr.coding import Code
 
 from dicom_sr.assessment import Answer, Change
 from node.data_folder import own_key
+from node.database.verdicts import OF_SEGMENTS
 
 KEY_FILE = "observers.key"  # in the data folder
 OBSERVER_DIGITS = 24  # hexadecimal
@@ -23,7 +24,7 @@ class VerdictKind(StrEnum):
 
     ASSESSMENT = "assessment"  # an Assessment SR
     EDITED_REPORT = "edited report"
-    EDITED_SEGMENTATION = "edited segmentation"
+    EDITED_SEGMENTATION = OF_SEGMENTS
 
 
 @dataclass(frozen=True)

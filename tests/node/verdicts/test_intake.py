@@ -8,22 +8,29 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
 from pydicom.uid import generate_uid
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr import codes
 from dicom_sr.assessment import Answer
+from dicom_sr.findings import Segment
 from dicom_sr.profile import EncodedObject, EncodingProfile
+from dicom_sr.read.stacks import read_stack, stacks
+from dicom_sr.write.encode import encode
 from node.database.tables import InstanceRow
 from node.errors import ReaderDied, StorageAway
 from node.reading import HERE
+from pipelines.example import CREATED
 from tests.dicom_sr import assessed
-from tests.factories import joint_result, radiograph_study
+from tests.factories import joint_result, knee_result, knee_study, radiograph_study
 from tests.node.verdicts.assessed_node import SITES, AssessedNode, made_result, one_worse_one_gone
-from tests.workstation import READER, add_code, content_of, edited, groups, named
+from tests.workstation import READER, add_code, content_of, edited, groups, named, redrawn
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +78,34 @@ def test_an_edited_copy_is_a_verdict_with_values_and_what_comes_twice_counts_onc
     later.VerifyingObserverSequence[0].VerificationDateTime = "20261201120000+0000"
     node.take(later)  # the first reader takes it back
     assert [row.answer for row in node.verdicts() if row.superseded] == [Answer.MODIFY, Answer.ACCEPT, Answer.REJECT]
+
+
+def test_an_edited_segmentation_is_a_verdict_apart_from_what_is_said_of_values(tmp_path: Path) -> None:
+    study = knee_study(tmp_path / "in")
+    volume = read_stack(stacks(study.series[0])[0])
+    mask = np.zeros(volume.array.shape, bool)
+    mask[1:4, 4:12, 5:11] = True
+    bone = Segment("Quality 0", standard.SCT.AnatomicalStructure, codes.KNEE, volume.with_array(mask))
+    profile = EncodingProfile(kinds=("report", "segmentation_binary"), segmented_regions="outline")
+    made = replace(knee_result(study), segments=(bone,), derived=())
+    objects = sorted(encode(made, profile, CREATED, tmp_path / "out"), key=lambda one: one.kind != "report")
+    node = AssessedNode(tmp_path, study.instances[0].path, tuple(objects))
+    segmentation = pydicom.dcmread(next(one.path for one in objects if one.kind == "segmentation_binary"))
+
+    def half(frames: np.ndarray) -> None:
+        frames[:, 8:, :] = 0
+
+    node.take(edited(node.report), redrawn(segmentation, half), redrawn(segmentation, person=""))
+    values, outline = sorted(node.verdicts(), key=lambda row: row.kind)
+    assert outline.tracking_uid == values.tracking_uid
+    assert (values.answer, outline.answer) == (Answer.ACCEPT, Answer.MODIFY)
+    assert {values.superseded, outline.superseded} == {False}
+    assert outline.object_uid == segmentation.SOPInstanceUID
+    assert outline.changes[0]["after"] == 0.666667
+    assert node.reasons() == [
+        "it is no edited copy that counts: it names no person, and no segment of it was made by hand"
+    ]
+    node.here.close()
 
 
 def test_what_is_no_verdict_is_passed_over_without_a_word(node: AssessedNode) -> None:
