@@ -144,9 +144,17 @@ class FhirPeer:
         bundle = await request.json()
         self.transactions.append(bundle)
         if not self.forgetful:
-            self.given += [entry["resource"] for entry in bundle["entry"]]
+            for entry in bundle["entry"]:
+                self._keep(entry["resource"])
         locations = [{"response": {"location": f"{e['resource']['resourceType']}/1"}} for e in bundle["entry"]]
         return JSONResponse({"resourceType": "Bundle", "type": "transaction-response", "entry": locations})
+
+    def _keep(self, resource: dict[str, Any]) -> None:
+        """A resource of a transaction, with an id of its own; one that has it already takes the place of the former."""
+        if "id" in resource:
+            self.given[int(resource["id"])] = resource
+        else:
+            self.given.append({**resource, "id": str(len(self.given))})
 
     def find(self, request: Request) -> Response:
         if not self.searchable:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from node.database.tables import OutboxRow
+from node.database.tables import OutboxRow, WithdrawalRow
 from node.demo.orthanc_process import free_port
 from node.patient_records.store import new_key
 from pipelines.records.hl7_text import Segment, Separators, decoded
+from tests.command_line import Condyle
 from tests.fhir_peer import FhirPeer, serving
 from tests.mllp_peer import MllpPeer
 from tests.running import RunningNode
@@ -36,7 +37,10 @@ class Reporting:
         self.node = RunningNode(
             folder,
             routes={"knee": {**KNEE_ROUTE, "destinations": ["emr", "ris"]}},
-            destinations={"emr": {**emr, **both}, "ris": {**ris, **both}},
+            destinations={
+                "emr": {**emr, **both, "withdraw": "entered-in-error"},
+                "ris": {**ris, **both, "withdraw": "oru"},
+            },
             records={"key_file": "records.key"},
         )
 
@@ -113,3 +117,30 @@ def test_a_pipeline_that_could_not_run_is_reported_where_that_is_asked_for(
     assert job.reason in report_of(transaction)["conclusion"]
     order = next(one for one in segments(message) if one.name == "OBR")
     assert order.component(25) == "X"
+
+
+def test_a_report_that_is_taken_back_is_followed_by_a_message_unless_a_later_one_has_replaced_it(
+    reporting: Reporting, knee: list[Path], condyle: Condyle
+) -> None:
+    node, sent = reporting.node, fresh(knee)
+    server, receiver = FhirPeer(NOBODY), MllpPeer()
+    with serving(server.app, reporting.fhir), receiver.listen(reporting.mllp):
+        node.start()
+        node.send(sent.images[:-2])
+        node.ended_jobs(1, seconds=120, study=sent.study)
+        node.send(sent.images[-2:])
+        first, second = sorted(node.ended_jobs(2, seconds=120, study=sent.study), key=lambda one: one.created)
+        said = ("--reason", "left for right", "--yes", "--wait", "60", "--config", node.config)
+        assert condyle("withdraw", first.id, *said).returncode == 0
+        assert len(receiver.received) == 2
+        assert condyle("withdraw", second.id, *said).returncode == 0
+    assert len(receiver.received) == 3
+    order = next(one for one in segments(receiver.received[-1]) if one.name == "OBR")
+    assert (order.component(3), order.component(25)) == (first.id, "X")  # both were of the same order
+    rows = node.all(select(WithdrawalRow).where(WithdrawalRow.job_id.in_([first.id, second.id])))
+    told = {(row.job_id, row.destination): (row.state, row.way, row.answer) for row in rows}
+    assert told[first.id, "ris"] == ("done", "oru", "a later report has taken its place")
+    assert told[second.id, "ris"] == ("done", "oru", "AA")
+    assert told[second.id, "emr"][:2] == ("done", "entered-in-error")
+    held = {row.destination: (row.held_before, row.held_after) for row in rows if row.job_id == second.id}
+    assert held == {"emr": (1, 0), "ris": (None, None)}

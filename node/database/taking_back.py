@@ -161,6 +161,21 @@ def _queue(
         )
 
 
+def is_replaced(session: Session, row: WithdrawalRow) -> bool:
+    """Whether the destination of a row has what a later job made in place of the row's, and is to keep that."""
+    later = (
+        select(JobRow.id)
+        .join(OutboxRow, OutboxRow.job_id == JobRow.id)
+        .where(
+            JobRow.predecessor == row.job_id,
+            JobRow.withdrawn.is_(None),
+            OutboxRow.destination == row.destination,
+            OutboxRow.delivered.is_not(None),
+        )
+    )
+    return session.scalar(later.limit(1)) is not None
+
+
 # ---- working them off
 def next_due(session: Session, destination: str, now: datetime) -> WithdrawalRow | None:
     """The row of a destination that is due; one whose job has something to send or to confirm there is not."""

@@ -154,6 +154,9 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
+IN_ERROR = "entered-in-error"  # status of DiagnosticReport, Observation and RiskAssessment (FHIR R4)
+
+
 class FhirClient:
     """Talks to one server; use it as a context manager, or close it.
 
@@ -279,8 +282,13 @@ class FhirClient:
         found = next(filter(None, (re.search(rf"{kind}/[A-Za-z0-9.-]{{1,64}}", place) for place in places)), None)
         return f"HTTP {answer.status}: {found.group() if found else 'taken'}"
 
-    def has(self, kind: str, identifier: str) -> bool:
+    def has(self, kind: str, identifier: str, *, taken_back_too: bool = True) -> bool:
         """Whether the server has a resource of that kind with that identifier, a system and a value with a bar between.
+
+        Parameters
+        ----------
+        taken_back_too
+            Whether one counts that is marked as entered in error.
 
         Raises
         ------
@@ -289,7 +297,8 @@ class FhirClient:
         answer = _json(
             self._asked_with_token("GET", kind, params={"identifier": identifier, "_count": "1"}, largest=SMALL)
         )
-        return any(resource.get("resourceType") == kind for resource in _resources(answer))
+        found = [resource for resource in _resources(answer) if resource.get("resourceType") == kind]
+        return any(taken_back_too or resource.get("status") != IN_ERROR for resource in found)
 
     def search(self, kind: str, query: dict[str, str]) -> list[dict[str, Any]]:
         """The resources of that kind that a search finds, of all pages.

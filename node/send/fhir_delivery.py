@@ -33,7 +33,7 @@ class FhirDelivery(OneByOne):
         self._opened: FhirClient | None = None
 
     def find(self, items: Sequence[ObjectFile]) -> set[str] | None:
-        """The UIDs of those resources that the server has; None where it does not let them be searched for.
+        """The UIDs of those resources that the server has and has not taken back; None where it cannot be searched.
 
         Raises
         ------
@@ -43,7 +43,7 @@ class FhirDelivery(OneByOne):
         for item in items:
             resource = self._resource(item)
             try:
-                if resource is not None and self._has(resource):
+                if resource is not None and self._has(resource, taken_back_too=False):
                     found.add(item.sop_instance_uid)
             except PeerRefused:
                 return None
@@ -126,9 +126,9 @@ class FhirDelivery(OneByOne):
             bundle = with_what_it_leaves_behind(self._client, bundle)
         return Answer(Outcome.DELIVERED, self._client.transact(bundle, "DiagnosticReport"))
 
-    def _has(self, resource: dict[str, Any]) -> bool:
+    def _has(self, resource: dict[str, Any], *, taken_back_too: bool = True) -> bool:
         main = main_resource(resource)
-        return self._client.has(str(main["resourceType"]), identifier(main))
+        return self._client.has(str(main["resourceType"]), identifier(main), taken_back_too=taken_back_too)
 
     def _resource(self, item: ObjectFile) -> dict[str, Any] | None:
         if item.sop_class_uid:  # a DICOM object, by `condyle send`

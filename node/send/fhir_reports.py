@@ -8,9 +8,7 @@ from typing import Any
 from dicom_sr.write.diagnostic_report import REPORT_SYSTEM
 from dicom_sr.write.fhir import JOB_SYSTEM
 from node.errors import PeerRefused
-from node.network.fhir_client import FhirClient
-
-IN_ERROR = "entered-in-error"  # of DiagnosticReport, Observation and RiskAssessment (FHIR R4)
+from node.network.fhir_client import IN_ERROR, FhirClient
 
 Resource = dict[str, Any]
 
@@ -97,6 +95,8 @@ def _observations(client: FhirClient, report: Resource) -> Iterator[Resource]:
 
 
 def _in_error(resource: Resource) -> Resource:
+    if not resource.get("id"):
+        raise PeerRefused(f"the FHIR server's {resource['resourceType']} has no id, so that it cannot be marked")
     place = f"{resource['resourceType']}/{resource['id']}"
     return {"resource": {**resource, "status": IN_ERROR}, "request": {"method": "PUT", "url": place}}
 

@@ -30,6 +30,7 @@ from node.database.taking_back import Held
 from node.files import make_folder
 from node.progress import goes_on
 from node.send.delivery import Answer, Delivery, Outcome
+from node.send.hl7_delivery import Hl7Delivery
 
 log = logging.getLogger(__name__)
 
@@ -154,8 +155,10 @@ class Withdrawals:
         note_uid, answer = "", Answer(Outcome.DELIVERED, "nothing of it was sent there")
         if way == "iocm" and items:
             note_uid, answer = self._reject(row, delivery, items)
+        elif way == "oru" and self._is_replaced(row):  # the message would take back the later report too
+            answer = Answer(Outcome.DELIVERED, "a later report has taken its place")
         elif items:
-            answer = _each(delivery, items)
+            answer = _each(delivery, items, row)
         if answer.outcome in (Outcome.LATER, Outcome.UNCLEAR):
             self._put_off(row, answer.text)
             return
@@ -200,6 +203,10 @@ class Withdrawals:
         job_states.note(session, row.job_id, "taken back", f"{self._name}: {said}; {proof}", now=self._clock())
         log.info("taken back", extra={"job": row.job_id, "destination": self._name, "held": held.number, "of": of})
 
+    def _is_replaced(self, row: WithdrawalRow) -> bool:
+        with Session(self._database) as session:
+            return taking_back.is_replaced(session, row)
+
     def _put_off(self, row: WithdrawalRow, reason: str) -> None:
         pause = timedelta(seconds=min(FIRST_RETRY_S * 2.0 ** min(row.attempts, 30), LONGEST_RETRY_S))
         with Session(self._database) as session, session.begin():
@@ -223,7 +230,7 @@ class Withdrawals:
         return note.sop_instance_uid, answer
 
 
-def _each(delivery: Delivery, items: Sequence[EncodedObject]) -> Answer:
+def _each(delivery: Delivery, items: Sequence[EncodedObject], row: WithdrawalRow) -> Answer:
     """Take back one after the other; the answer that counts most: what is to be tried again, then a refusal."""
     if not isinstance(delivery, TakesBack):
         return Answer(Outcome.REFUSED, "this kind of destination cannot be told")
@@ -232,7 +239,10 @@ def _each(delivery: Delivery, items: Sequence[EncodedObject]) -> Answer:
         if not item.sop_class_uid and not item.path.exists():
             answers.append(Answer(Outcome.REFUSED, GONE))
             continue
-        answers.append(delivery.withdraw(item))
+        if isinstance(delivery, Hl7Delivery):
+            answers.append(delivery.withdraw(item, row.created, row.why))
+        else:
+            answers.append(delivery.withdraw(item))
         goes_on()
     worst = next(outcome for outcome in WORST_FIRST if any(one.outcome is outcome for one in answers))
     said = [one for one in answers if one.outcome is worst]

@@ -155,7 +155,9 @@ def test_a_report_can_be_taken_back_with_all_its_observations_and_once_is_enough
     first = report(out, evidence)
     drain(lane(out, clock, server.removesuffix("/r4")))
     way, item = delivery(server), file_of(out, first)
+    assert way.find([item]) == {item.sop_instance_uid}
     assert way.withdraw(item).text.startswith("HTTP 200: DiagnosticReport/")
+    assert way.find([item]) == set()
     (there,) = found(server, "DiagnosticReport", identifier=f"urn:condyle:job|{first}")
     observations = found(server, "Observation", _tag=f"urn:condyle:report|{first}")
     assert {there["status"], *(one["status"] for one in observations)} == {"entered-in-error"}
