@@ -28,6 +28,7 @@ from node.database.history import History
 from node.errors import ConfigurationError, PeerUnavailable
 from node.files import make_folder
 from node.models import checks as model_checks
+from node.on_demand.callbacks import Callbacks
 from node.on_demand.fetch_requests import FetchRequests
 from node.on_demand.fetching import Fetching
 from node.on_demand.requests import RunRequests
@@ -205,6 +206,11 @@ class Node:
             fetch_requests.loop.start()
             stack.callback(fetch_requests.stop)
             remarks["fetching"] = fetch_requests.loop.problem
+        if configuration.run_requests.callbacks:
+            told = Callbacks(configuration.run_requests, database, run_requests, now)
+            told.loop.start()
+            stack.callback(told.stop)
+            remarks["callbacks"] = told.loop.problem
         runs = RunWeb(configuration.run_requests, run_requests, proxies)
         more = [*stow.routes(store, configuration.receive.dicomweb, proxies), *records.routes(), *runs.routes()]
         # many who look at the page at a time wait for each other, and never keep jobs or sending from the database

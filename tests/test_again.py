@@ -24,9 +24,10 @@ from node.commands.resend import resend
 from node.commands.since import since
 from node.commands.withdraw import Chosen, withdraw
 from node.commands.withdraw import show as show_withdrawals
-from node.database import fetches
+from node.database import callbacks, fetches
 from node.database.tables import (
     AuditRow,
+    CallbackRow,
     DecisionRow,
     EventRow,
     FetchRow,
@@ -319,6 +320,7 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
     delivered = len(files(node, "out", study))
     with Session(node.database) as session, session.begin():
         fetches.ask(session, "r", "pacs", study, {}, datetime.now(UTC))
+        callbacks.ask(session, "ris", "https://ris/", study, datetime.now(UTC), request="r")
     arriving(node, study, True)
     assert erase(study, node.config, yes=True) == 1
     assert "is not complete yet" in said()
@@ -338,6 +340,7 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
         select(OutboxRow).where(OutboxRow.job_id == job.id),
         select(EventRow).where(EventRow.job_id == job.id),
         select(FetchRow).where(FetchRow.study_instance_uid == study),
+        select(CallbackRow).where(CallbackRow.study_instance_uid == study),
     ):
         assert node.all(query) == []
     (record,) = [row for row in node.all(select(AuditRow)) if row.what == "study erased"]

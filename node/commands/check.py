@@ -17,6 +17,7 @@ from dicom_sr.words import counted
 from node.commands.exit_codes import CONFIGURATION, NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import (
+    CallbackReceiver,
     Configuration,
     DicomWebDestination,
     DimseDestination,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 _Destination = (
     DimseDestination | DicomWebDestination | FhirDestination | Hl7Destination | EmailDestination | WebhookDestination
 )
-_Peer = _Destination | OrthancFeed
+_Peer = _Destination | OrthancFeed | CallbackReceiver
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
@@ -110,7 +111,7 @@ def _print_good(out: Console, results: Sequence[CheckResult]) -> None:
 
 
 def _asked(configuration: Configuration) -> Iterator[tuple[str, _Peer]]:
-    """Who can be contacted: destinations, peers that have an address, feeds, the FHIR server of the records."""
+    """Who can be contacted: destinations, peers with an address, feeds, the records' server, who is called back."""
     for name, destination in configuration.destinations.items():
         if isinstance(destination, FolderDestination) or name == RECORDS_SERVER:
             continue
@@ -131,6 +132,8 @@ def _asked(configuration: Configuration) -> Iterator[tuple[str, _Peer]]:
             "records.fhir",
             FhirDestination(kind="fhir", url=fhir.url, token_file=fhir.token_file, timeout_s=fhir.timeout_s),
         )
+    for name, receiver in configuration.run_requests.callbacks.items():
+        yield f"run_requests.callbacks.{name}", receiver
 
 
 def _ask(key: str, peer: _Peer, configuration: Configuration) -> CheckResult:
@@ -147,7 +150,7 @@ def _where(peer: _Peer) -> str:
             return f"{peer.ae_title} at {peer.host}:{peer.port}"
         case EmailDestination() | Hl7Destination():
             return f"{peer.host}:{peer.port}"
-        case WebhookDestination():
+        case WebhookDestination() | CallbackReceiver():
             return without_path(peer.url)
     return peer.url
 
@@ -157,6 +160,11 @@ def _answer(key: str, peer: _Peer, ae_title: str) -> str:
         from node.receive.orthanc_feed import ping
 
         return ping(peer)
+    if isinstance(peer, CallbackReceiver):
+        from node.network.webhook_client import WebhookClient
+
+        with closing(WebhookClient(key, key, peer)) as client:
+            return f"answers: {client.ask('OPTIONS', peer.url).phrase}"
     with closing(_delivery_to(key, peer, ae_title)) as delivery:
         return delivery.ping()
 

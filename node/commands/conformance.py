@@ -305,7 +305,11 @@ def _web() -> str:
             "to retrieve earlier reports and studies, by instance",
         ),
     ]
-    return "## DICOMweb\n\n" + _table(("Transaction (PS3.18)", "Role", "Where"), rows)
+    callback = (
+        "A caller of `POST /run` may have the end of its jobs told by HTTP POST of JSON, at or below the addresses of "
+        "`run_requests.callbacks`. It names neither patient nor results (`docs/jobs.md`)."
+    )
+    return "## DICOMweb\n\n" + _table(("Transaction (PS3.18)", "Role", "Where"), rows) + f"\n\n{callback}"
 
 
 def _fhir() -> str:

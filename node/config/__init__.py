@@ -4,6 +4,7 @@ Tests: `mistakes`, `certificates`, `profile` and `check_result` are tested toget
 tests/node/commands/test_check.py.
 """
 
+from node.config.callbacks import CallbackReceiver
 from node.config.notifications import EmailDestination, Notification, WebhookDestination
 from node.config.profile import Profile
 from node.config.reading import read
@@ -39,6 +40,7 @@ from node.config.values import AETitle, FilePath, Name, Network, Port, Section, 
 
 __all__ = [
     "AETitle",
+    "CallbackReceiver",
     "ConditionalDestination",
     "Configuration",
     "Destination",

@@ -69,6 +69,10 @@ def _tls_sections(configuration: Configuration) -> Iterator[tuple[str, Tls]]:
         for name, destination in configuration.destinations.items()
         if isinstance(destination, DimseDestination | DicomWebDestination | Hl7Destination | WebhookDestination)
     ]
+    named += [
+        (f"run_requests.callbacks.{name}.tls", receiver.tls)
+        for name, receiver in configuration.run_requests.callbacks.items()
+    ]
     for key, tls in named:
         if tls is not None:
             yield key, tls

@@ -134,6 +134,11 @@ def _secret_files(configuration: Configuration) -> Iterator[tuple[str, Path, Cal
         for file in ("password_file", "secret_file", "trusted")
         if isinstance(destination, Notification) and hasattr(destination, file)
     ]
+    shown += [
+        (f"run_requests.callbacks.{name}.{file}", getattr(receiver, file))
+        for name, receiver in configuration.run_requests.callbacks.items()
+        for file in ("secret_file", "token_file")
+    ]
     for key, path in shown:
         if path is not None:
             yield key, path, partial(read_secret, key, path)
@@ -163,6 +168,22 @@ def notifications(configuration: Configuration) -> Iterator[CheckResult]:
         if isinstance(destination, WebhookDestination) and destination.secret_file is None:
             sentence = "is not set: the receiver cannot tell the node's notifications from others'"
             yield CheckResult(f"{key}.secret_file", "doubtful", sentence)
+
+
+def callbacks(configuration: Configuration) -> Iterator[CheckResult]:
+    """Can receivers of callbacks tell who they are from, and is anybody told?"""
+    requests = configuration.run_requests
+    for name, receiver in requests.callbacks.items():
+        key = f"run_requests.callbacks.{name}"
+        if receiver.secret_file is None:
+            sentence = "is not set: the receiver cannot tell the node's callbacks from others'"
+            yield CheckResult(f"{key}.secret_file", "doubtful", sentence)
+        if receiver.token_file is not None and receiver.url.startswith("http:"):
+            sentence = "the token crosses the network in clear; should be https"
+            yield CheckResult(f"{key}.url", "doubtful", sentence)
+    if requests.callbacks and not requests.enabled:
+        sentence = "false: no request is taken that could name one of run_requests.callbacks"
+        yield CheckResult("run_requests.enabled", "doubtful", sentence)
 
 
 # ---- folders
@@ -443,6 +464,7 @@ AT_START = (the_box, files, notifications, certificates, doubled_ports, overlaps
 OFFLINE = (
     peers,
     reports,
+    callbacks,
     open_doors,
     environment,
     graphics,

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from dicom_sr.profile import Kind, MessageHeader
 from dicom_sr.words import did_you_mean
+from node.config.callbacks import CallbackReceiver
 from node.config.notifications import EmailDestination, WebhookDestination
 from node.config.profile import Profile
 from node.config.shadow_routes import filled_in
@@ -393,6 +394,7 @@ class RunRequestSettings(TokenSection):
     retrieve: Literal["auto", "get", "move"] = "auto"  # from a DICOM archive
     move_ae_title: AETitle | None = None  # that C-MOVE names, known to the archive; None: node.ae_title
     timeout_s: float = Field(default=3600.0, gt=0)  # for each study
+    callbacks: dict[Name, CallbackReceiver] = Field(default_factory=dict)  # whom a request may have told of its end
 
 
 class PriorSettings(Section):
@@ -433,7 +435,7 @@ class VerdictSettings(Section):
 class HistorySettings(Section):
     """How long the database tells what happened; jobs, what they made and where that went stay for ever."""
 
-    decisions_days: int = Field(default=365, ge=1)  # and requests whose study was fetched
+    decisions_days: int = Field(default=365, ge=1)  # requests whose study was fetched, and callbacks
     events_days: int = Field(default=365, ge=1)  # the timelines of jobs
     associations_days: int = Field(default=365, ge=1)  # and storage commitment; not while an image of it is stored
     audit_days: int = Field(default=3650, ge=1)  # refusals, operator actions

@@ -14,6 +14,7 @@ from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import (
     ERASED,
     AuditRow,
+    CallbackRow,
     DecisionRow,
     EventRow,
     FetchRow,
@@ -120,6 +121,7 @@ def erase(session: Session, found: Traces, who: str, now: datetime) -> None:
     session.execute(delete(JobRow).where(JobRow.study_instance_uid == uid))
     session.execute(delete(DecisionRow).where(DecisionRow.study_instance_uid == uid))
     session.execute(delete(FetchRow).where(FetchRow.study_instance_uid == uid))
+    session.execute(delete(CallbackRow).where(CallbackRow.study_instance_uid == uid))
     session.execute(delete(InstanceRow).where(InstanceRow.study_instance_uid == uid))
     session.execute(delete(SeriesRow).where(SeriesRow.study_instance_uid == uid))
     session.execute(delete(StudyRow).where(StudyRow.study_instance_uid == uid))

@@ -17,6 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from node.background import Loop
 from node.config import HistorySettings
+from node.database.callbacks import CallbackState
 from node.database.connection import Database
 from node.database.fetches import OPEN
 from node.database.states import CommitmentState
@@ -24,6 +25,7 @@ from node.database.tables import (
     ERASED,
     AssociationRow,
     AuditRow,
+    CallbackRow,
     CommitmentRow,
     DecisionRow,
     EventRow,
@@ -142,6 +144,13 @@ def _kinds(settings: HistorySettings) -> tuple[_Kind, ...]:
             FetchRow.id,
             settings.decisions_days,
             delete(FetchRow).where(FetchRow.state.not_in(OPEN)),
+        ),
+        _Kind(
+            "callbacks",
+            CallbackRow.created,
+            CallbackRow.id,
+            settings.decisions_days,
+            delete(CallbackRow).where(CallbackRow.state != CallbackState.WAITING),
         ),
         _Kind("audit", AuditRow.at, AuditRow.id, settings.audit_days, audit),
     )

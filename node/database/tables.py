@@ -25,6 +25,7 @@ LaneRow          node.send.outbox
 ModelVersionRow  node.models.versions
 WithdrawalRow    node.database.taking_back, node.database.erasure
 FetchRow         node.database.fetches, node.database.erasure, node.database.history
+CallbackRow      node.database.callbacks, node.database.erasure, node.database.history
 VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
                  node.database.history, node.database.withdrawals, node.patient_records.refused, node.models.versions,
@@ -429,6 +430,26 @@ class VerdictRow(Base):
     observed: Mapped[datetime]
     received: Mapped[datetime] = mapped_column(index=True)
     superseded: Mapped[bool] = mapped_column(default=False)  # a later one by the same reader takes its place
+
+
+class CallbackRow(Base):
+    """Somebody who is to be told of the end of what they asked for."""
+
+    __tablename__ = "callback"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    receiver: Mapped[str] = mapped_column(String(64))  # of run_requests.callbacks
+    url: Mapped[str] = mapped_column(Text)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    request: Mapped[str] = mapped_column(String(32))  # id of the FetchRow; empty: the study was stored
+    jobs: Mapped[list[str]]  # ids, of a study that was stored
+    state: Mapped[str] = mapped_column(String(16))  # a CallbackState
+    answer: Mapped[str] = mapped_column(Text, default="")  # of the receiver, or why there is none
+    attempts: Mapped[int] = mapped_column(Integer, default=0)  # that failed
+    not_before: Mapped[datetime]
+    created: Mapped[datetime] = mapped_column(index=True)
+
+    __table_args__ = (Index("callback_due", "state", "not_before"),)
 
 
 class ExecutorRow(Base):

@@ -17,12 +17,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.config import Configuration, Route
-from node.database import fetches
+from node.config.values import Url
+from node.database import callbacks, fetches
 from node.database.connection import Database
 from node.database.jobs import BY_HAND
 from node.database.tables import FetchRow, JobRow, OutboxRow
 from node.errors import JobNotFound
 from node.models.versions import Versions
+from node.on_demand.callback_receivers import receiver_of
 from node.on_demand.fetching import Fetching
 from node.route.by_hand import route_for
 from node.route.reroute import ByHand, Reroute
@@ -31,6 +33,7 @@ PRIORITIES = (0, 1000)  # lower runs first
 LONGEST_UID = 64
 LONGEST_NUMBER = 16  # characters of an accession number (PS3.5 6.2, SH)
 WILD = "*?\\"
+LONGEST_URL = 2000
 REQUEST_CHARACTERS = 32  # of the id of a request whose study is fetched
 
 
@@ -63,6 +66,7 @@ class RunRequest(BaseModel):
     )  # only these; empty: those that the pipeline accepts
     destinations: list[str] | None = Field(default=None, min_length=1, max_length=100)  # in place of the route's
     priority: int | None = Field(default=None, ge=PRIORITIES[0], le=PRIORITIES[1])  # in place of the route's
+    callback: Annotated[Url, Field(max_length=LONGEST_URL)] | None = None  # is told of the end
 
     @model_validator(mode="after")
     def _names_a_study(self) -> Self:
@@ -124,7 +128,7 @@ class RunRequests:
         Raises
         ------
         UnknownName
-            If the request names a route, pipeline or destination that is none.
+            If the request names a route, pipeline or destination that is none, or a callback that may not be told.
         StudyNotFound, StillArriving
             If the study, or a series of it, is not stored, or not all of it has come.
         MustWait, ReadingFailed
@@ -132,11 +136,17 @@ class RunRequests:
         """
         assert asked.study is not None
         name, route = self._route(asked)
+        told = self._receiver(asked)
         changes: dict[str, Any] = {"settings": self._versions.settings(name, route)}
         if asked.priority is not None:
             changes["priority"] = asked.priority
         with self._one_at_a_time:
-            return list(self._rerouting.run(asked.study, route.model_copy(update=changes), asked.series))
+            made = list(self._rerouting.run(asked.study, route.model_copy(update=changes), asked.series))
+        jobs = [one.job_id for one in made if one.job_id and not one.problem]
+        if told and jobs:
+            with Session(self._database) as session, session.begin():
+                callbacks.ask(session, *told, asked.study, datetime.now(UTC), jobs=jobs)
+        return made
 
     def submit_fetch(self, asked: RunRequest) -> str:
         """Have a study fetched and the pipeline run on it then; the id of the request, by which it can be asked for.
@@ -144,20 +154,24 @@ class RunRequests:
         Raises
         ------
         UnknownName
-            If the request names a route, pipeline, destination or archive that is none.
+            If the request names a route, pipeline, destination or archive that is none, or a callback that may not be
+            told.
         StudyNotFound
             If the archive has no study with the accession number, or several.
         PeerUnavailable
             If the archive does not say which study has the accession number.
         """
         self.require_names(asked)
+        told = self._receiver(asked)
         study = asked.study or self._fetching.study_of(asked.archive, asked.accession_number or "")
         content = asked.model_copy(update={"study": study, "accession_number": None, "archive": ""})
-        kept = content.model_dump(by_alias=True, mode="json")
+        kept = content.model_dump(by_alias=True, mode="json", exclude={"callback"})
         text = json.dumps([asked.archive, kept], sort_keys=True)
         request_id = hashlib.sha256(text.encode()).hexdigest()[:REQUEST_CHARACTERS]
         with Session(self._database) as session, session.begin():
             fetches.ask(session, request_id, asked.archive, study, kept, datetime.now(UTC))
+            if told:
+                callbacks.ask(session, *told, study, datetime.now(UTC), request=request_id)
         return request_id
 
     def require_names(self, asked: RunRequest) -> None:
@@ -177,6 +191,10 @@ class RunRequests:
             with suppress(JobNotFound):  # erased
                 jobs.append(self.state(job))
         return RequestState(row.id, row.study_instance_uid, row.state, row.reason, tuple(jobs))
+
+    def _receiver(self, asked: RunRequest) -> tuple[str, str] | None:
+        """Name and address of who is told of the end; raises `UnknownName` where the configuration has none there."""
+        return receiver_of(asked.callback, self._configuration.run_requests.callbacks) if asked.callback else None
 
     def _route(self, asked: RunRequest) -> tuple[str, Route]:
         return route_for(self._configuration, asked.pipeline, asked.route, asked.destinations or ())

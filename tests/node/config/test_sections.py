@@ -68,6 +68,10 @@ def written(folder: Path, text: str) -> Path:
         ("verdicts: {reject: [99ACME:NO]}", r"verdicts.reject: .*needs concepts, the names of the coded items"),
         ("verdicts: {concepts: [ASSESSMENT]}", r"verdicts.concepts.*should be a coding scheme and a code value"),
         (
+            "run_requests: {callbacks: {ris: {url: 'https://a@h/x?y'}}}",
+            r"run_requests.callbacks.ris.url: .*should be an address without a user name",
+        ),
+        (
             "run_requests: {move_ae_title: FETCH}",
             r"run_requests.move_ae_title: .*should be one of receive.dimse.ae_titles that no sender calls",
         ),

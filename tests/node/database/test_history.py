@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.config import HistorySettings
+from node.database.callbacks import CallbackState
 from node.database.connection import Database, open_database
 from node.database.fetches import FetchState
 from node.database.history import PAGE, History
@@ -21,6 +22,7 @@ from node.database.tables import (
     AssociationRow,
     AuditRow,
     Base,
+    CallbackRow,
     CommitmentRow,
     DecisionRow,
     EventRow,
@@ -75,7 +77,15 @@ def test_what_is_older_than_a_year_goes_and_the_audit_trail_and_the_jobs_stay(da
     happened(database, OLD)
     happened(database, YOUNG)
     gone = history(database).remove_old()
-    assert gone == {"decisions": 1, "events": 1, "associations": 1, "commitments": 0, "requests": 0, "audit": 0}
+    assert gone == {
+        "decisions": 1,
+        "events": 1,
+        "associations": 1,
+        "commitments": 0,
+        "requests": 0,
+        "callbacks": 0,
+        "audit": 0,
+    }
     for kind in (DecisionRow, EventRow, AssociationRow, JobRow):
         assert count(database, kind) == 1
     assert count(database, AuditRow) == 2
@@ -118,6 +128,14 @@ def test_a_request_goes_once_it_has_ended(database: Database) -> None:
         assert set(session.scalars(select(FetchRow.id))) == {"waiting", "fetching", "arrived"}
 
 
+def test_a_callback_goes_once_it_has_ended(database: Database) -> None:
+    made = {"receiver": "ris", "url": "", "study_instance_uid": "1.2", "request": "", "jobs": [], "not_before": OLD}
+    add(database, CallbackRow, [{**made, "id": state, "state": state, "created": OLD} for state in CallbackState])
+    assert history(database).remove_old()["callbacks"] == 2
+    with Session(database) as session:
+        assert session.scalars(select(CallbackRow.id)).all() == ["waiting"]
+
+
 def test_one_round_removes_all_of_it_a_page_at_a_time_and_reads_no_table_whole(database: Database) -> None:
     many = 2 * PAGE + 1
     happened(database, OLD - timedelta(days=1), many)
@@ -130,6 +148,7 @@ def test_one_round_removes_all_of_it_a_page_at_a_time_and_reads_no_table_whole(d
         "associations": many,
         "commitments": 0,
         "requests": 0,
+        "callbacks": 0,
         "audit": 0,
     }
     assert count(database, EventRow) == 3

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from dicom_sr import phantoms
 from node.database.tables import SeriesRow
+from tests.node.on_demand.told import Told
 from tests.running import RunningNode
 from tests.test_flow import fresh
 from tests.waiting import until
@@ -25,14 +26,20 @@ KNEE = {
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
+def listener() -> Iterator[Told]:
+    with Told() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def node(listener: Told, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     folders = {name: {"kind": "folder", "path": name} for name in ("out", "alarm", "second")}
     routes = {"knee": KNEE, "hands": {**KNEE, "pipeline": "hand_foot_scoring", "level": "study", "settings": {}}}
     settings: dict[str, Any] = {
         "receive": {"series_quiet_s": 5, "study_quiet_s": 0.5},
         "routes": routes,
         "destinations": folders,
-        "run_requests": {"enabled": True, "token": TOKEN},
+        "run_requests": {"enabled": True, "token": TOKEN, "callbacks": {"ris": {"url": listener.url}}},
     }
     with RunningNode(tmp_path_factory.mktemp("node"), **settings) as running:
         yield running
@@ -76,6 +83,21 @@ def test_a_request_is_a_job_and_the_same_request_the_same_job(
     assert again.json()["jobs"][0]["what"] == "done before"
 
 
+def test_who_asked_is_told_of_the_end_of_the_job(client: httpx.Client, study: str, listener: Told) -> None:
+    asked = {"study": study, "route": "knee", "priority": 5, "callback": f"{listener.url}/ends?of=7"}
+    (made,) = client.post("/run", json=asked).json()["jobs"]
+    until(lambda: listener.posts, "the callback has come")
+    (post,) = listener.posts
+    assert (post.path, post.headers["webhook-id"]) == ("/hook/ends?of=7", post.content["id"])
+    assert {name: post.content[name] for name in ("request", "study", "state", "reason")} == {
+        "request": None,
+        "study": study,
+        "state": "done",
+        "reason": "",
+    }
+    assert post.content["jobs"] == [client.get(f"/run/{made['job']}").json()]
+
+
 def test_other_destinations_get_what_is_there_already(node: RunningNode, client: httpx.Client, study: str) -> None:
     asked = {"study": study, "route": "knee", "destinations": ["second"]}
     (made,) = client.post("/run", json=asked).json()["jobs"]
@@ -95,7 +117,9 @@ def test_other_destinations_get_what_is_there_already(node: RunningNode, client:
         ({}, 422, "route: is missing"),
         ({"route": "knee", "destinations": ["x"]}, 422, "destinations: one is not configured"),
         ({"route": "knee", "priority": -1}, 422, "priority: should be"),
-        ({"route": "knee", "callback": "http://x"}, 422, "callback: there is no such key"),
+        ({"route": "knee", "call_back": "http://x"}, 422, "call_back: there is no such key"),
+        ({"route": "knee", "callback": "http://127.0.0.1/"}, 422, "callback: is at or below no address of run_"),
+        ({"route": "knee", "callback": "file:///etc"}, 422, "callback: should be a URL that begins with http"),
         ({"route": "knee", "series": ["1.2.3"]}, 404, "no image of series 1.2.3 is stored"),
         ({"route": "knee", "study": "1.2.3"}, 404, "no image of it is stored"),
         ({"route": "knee", "study": "1" * 65}, 422, "study: should be a Study Instance UID"),

@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 
+from node.network.webhook_client import secret_bytes
 from node.send.lane import Lane
-from node.send.webhook_delivery import WebhookDelivery, secret_bytes
+from node.send.webhook_delivery import WebhookDelivery
 from tests.fhir_peer import serving
 from tests.node.send.outgoing import HandClock, Outgoing, destinations, outgoing, silent_peer
 from tests.node.send.telling import TOLD, notification, uid_of
