@@ -54,6 +54,7 @@ class AnswerState(StrEnum):
     ANSWERED = auto()
     UNSUITABLE = auto()  # the record cannot be used, for `Answer.reason`
     FAILED = auto()  # the job failed, for `Answer.reason`
+    WITHDRAWN = auto()  # the answer was taken back, for `Answer.reason`
     NOT_KEPT = auto()  # it was answered, longer ago than jobs are kept
 
 
@@ -124,7 +125,7 @@ class RecordRequests:
         known = self._row(job.id)
         if known is None:
             self._engine.submit(job, _subject(record.identity), record.context(index_date))
-        elif known.state == JobState.FAILED and not self._resources(job.id):
+        elif known.state == JobState.FAILED and known.withdrawn is None and not self._resources(job.id):
             # its folder may have been deleted since
             self._engine.keep_record(job.id, _subject(record.identity), record.context(index_date))
             with suppress(ForbiddenTransition):  # somebody else asked again, and it has ended since
@@ -142,6 +143,8 @@ class RecordRequests:
         row = self._row(job_id)
         if row is None:
             raise JobNotFound(f"no request has the job {job_id}")
+        if row.withdrawn is not None:
+            return Answer(job_id, AnswerState.WITHDRAWN, f"the answer was withdrawn: {row.withdrawn_why}")
         if row.state in (JobState.QUEUED, JobState.RUNNING):
             return Answer(job_id, AnswerState.UNDER_WAY)
         if row.state == JobState.UNSUITABLE:

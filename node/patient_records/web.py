@@ -49,6 +49,7 @@ STATUS = {
     AnswerState.UNDER_WAY: 202,
     AnswerState.UNSUITABLE: 422,
     AnswerState.FAILED: 500,
+    AnswerState.WITHDRAWN: 410,
     AnswerState.NOT_KEPT: 410,
 }
 

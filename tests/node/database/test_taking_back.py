@@ -17,14 +17,19 @@ from node.database.states import ForbiddenTransition, OutboxState, WithdrawalSta
 from node.database.tables import JobRow, WithdrawalRow
 from node.database.taking_back import Held
 from tests.node.database.withdrawing import DATA, NOON, job, made, sent
+from tests.postgres import Postgres
 
 SAFETY = RejectionReason.PATIENT_SAFETY
 A, B = job("a"), job("b", predecessor="a")
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    database = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def session(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Session]:
+    url = f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database()
+    database = open_database(url)
     migrate(database)
     with Session(database) as session:
         yield session

@@ -16,13 +16,18 @@ from node.database.migrations import migrate
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import AuditRow, JobRow, OutboxRow, WithdrawalRow
 from tests.node.database.withdrawing import DATA, NOON, job, made, sent
+from tests.postgres import Postgres
 
 A, B, C = job("a"), job("b"), job("c")
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    database = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def session(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Session]:
+    url = f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database()
+    database = open_database(url)
     migrate(database)
     with Session(database) as session:
         yield session

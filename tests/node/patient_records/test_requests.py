@@ -13,12 +13,16 @@ import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from dicom_sr.rejection_reasons import RejectionReason
+from node.database import withdrawals
 from node.database.tables import EventRow, JobRow
 from tests.fhir_peer import FhirPeer, serving
 from tests.node.patient_records.asking import BUNDLE, OTHER, Make, ask, clean_up, condyle, maker, runs, tell
@@ -156,6 +160,17 @@ def test_an_answer_that_is_no_longer_kept_is_said_to_be_and_made_anew(usual: Run
     assert second.status_code == 200, second.text
     assert job_of(second) != job_of(first)
     assert ask(usual).json() == second.json()
+
+
+def test_an_answer_that_was_withdrawn_is_not_given_out_again(usual: RunningNode) -> None:
+    day = "2026-01-08"
+    first = ask(usual, index_date=day)
+    assert first.status_code == 200, first.text
+    with Session(usual.database) as session, session.begin():
+        quality = RejectionReason.QUALITY
+        withdrawals.withdraw(session, job_of(first), reason=quality, why="wrong", by="mary", now=datetime.now(UTC))
+    for gone in (ask_again(usual, first), ask(usual, index_date=day)):
+        assert (gone.status_code, reason(gone)) == (410, "the answer was withdrawn: wrong")
 
 
 def test_of_several_pipelines_the_request_may_name_one(usual: RunningNode) -> None:
