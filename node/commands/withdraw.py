@@ -206,7 +206,7 @@ def _wait(
     while True:
         with Session(database) as session:
             rows = taking_back.of_jobs(session, jobs)
-        if clock() >= end or not any(row.state == WithdrawalState.WAITING for row in rows):
+        if clock() >= end or not any(row.state in taking_back.OPEN and row.asked is None for row in rows):
             return rows
         time.sleep(LOOK_S)
 
