@@ -44,6 +44,7 @@ from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.refusals import WRITE_S
 from node.receive.store.retention import Retention
 from node.receive.store.store import Store
+from node.rejections.notes import RejectionNotes
 from node.route import checks as route_checks
 from node.route.completion import Completion
 from node.route.deciding import Deciding
@@ -177,6 +178,12 @@ class Node:
             retention.loop.start()
             stack.callback(retention.loop.stop)
             remarks["retention"] = retention.loop.problem
+        rejection_notes = RejectionNotes(
+            database, instances, configuration.receive.rejection_notes, readers, job_engine.stop_work, now
+        )
+        rejection_notes.loop.start()
+        stack.callback(rejection_notes.loop.stop)
+        remarks["rejection notes"] = rejection_notes.loop.problem
         history = History(database, configuration.history, now)
         history.loop.start()
         stack.callback(history.loop.stop)

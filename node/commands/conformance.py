@@ -34,6 +34,7 @@ from node.network.sop_classes import (
 from node.receive.dimse.presentation_contexts import MESSAGE_SYNTAXES
 from node.receive.status import Status
 from node.receive.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from node.rejections.reading import MOST_OBJECTS
 
 # PS3.6 has these names; pydicom's dictionary is older than the classes
 NEWER_NAMES = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
@@ -74,6 +75,7 @@ def statement(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
                 _reception(),
                 _created(examples),
                 _sending(),
+                _rejections(),
                 _verdicts(),
                 _web(),
                 _fhir(),
@@ -265,6 +267,26 @@ def _sending() -> str:
             "Rejection notes (IHE Imaging Object Change Management) are Key Object Selection Documents with the title "
             f"{', '.join(f'({one.value}, DCM, {one.meaning})' for one in RejectionReason)}. They name all objects of a "
             "result that were sent to the destination, and are written when the result is withdrawn or replaced.",
+        ]
+    )
+
+
+def _rejections() -> str:
+    rows = [
+        (reason.value, reason.meaning, "nothing" if reason is RejectionReason.RETENTION else "rejects the images")
+        for reason in RejectionReason
+    ]
+    return "\n\n".join(
+        [
+            "## Rejection notes that come in",
+            "The node looks into every Key Object Selection Document that it stores, unless "
+            "`receive.rejection_notes.action` is `ignore` (IHE RAD TF-3 4.66, Rejection Note Stored; as one that "
+            "keeps rejected images and processes them no more).",
+            _table(("Document title (DCM)", "Meaning", "Effect"), rows),
+            "What the content refers to and the evidence places in the study of the document is rejected, now or when "
+            f"it comes. A document of more than {MOST_OBJECTS:,} references, or one that names images of another study "
+            "or patient as its own, is refused, and the audit trail says so. Results of rejected images are marked "
+            "*(mark)* or withdrawn. The node offers no query or retrieval of what it stores.",
         ]
     )
 

@@ -93,7 +93,7 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
             job.route,
             str(len(job.sop_instance_uids)),
             f"{delivered} of {total}" if total else "",
-            Text(job.reason, no_wrap=True, overflow="ellipsis"),
+            Text(job.reason or job.rejected, no_wrap=True, overflow="ellipsis"),
         )
     return table
 
@@ -144,6 +144,8 @@ def _show_head(out: Console, job: JobRow) -> None:
         out.print(Text(f"  {job.reason}"))
     if job.withdrawn:
         out.print(Text(f"  withdrawn by {job.withdrawn_by}, {_clock(job.withdrawn)}: {job.withdrawn_why}", style="red"))
+    if job.rejected and not job.reason.startswith(job.rejected):
+        out.print(Text(f"  {job.rejected}"))
     if job.route == ON_REQUEST:
         out.print(f"  {job.pipeline} {job.pipeline_version} {ON_REQUEST}, from the patient's record")
     else:

@@ -126,6 +126,13 @@ class OrthancFeed(Account):
     poll_s: float = Field(default=2.0, gt=0)
 
 
+class RejectionNoteSettings(Section):
+    """What rejection notes that come in may do."""
+
+    action: Literal["mark", "withdraw", "ignore"] = "mark"  # of results that were made before
+    senders: tuple[AETitle, ...] = ()  # whose notes count; empty: everybody's who may send
+
+
 class ReceiveSettings(Section):
     """How instances come in, and when a series or study counts as complete."""
 
@@ -138,6 +145,7 @@ class ReceiveSettings(Section):
     keep_days: Annotated[int | None, Field(ge=1), BeforeValidator(off)] = (
         None  # images whose jobs are done and delivered; None: for ever
     )
+    rejection_notes: RejectionNoteSettings = RejectionNoteSettings()
     series_quiet_s: float = Field(default=30.0, ge=0)
     study_quiet_s: float = Field(default=60.0, ge=0)
     known_count_quiet_s: float = Field(default=0.2, ge=0)  # where expected counts are met and associations have ended
@@ -520,6 +528,20 @@ class Configuration(Section):
                 "run_requests.move_ae_title: should be one of receive.dimse.ae_titles that no sender calls: "
                 "no route is asked about what comes under it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _who_rejects_may_send(self) -> Self:
+        """Whose rejection notes count is a peer, where only peers may send."""
+        known = [peer.ae_title for peer in self.peers.values()]
+        if self.receive.dimse.require_known_peer:
+            for index, title in enumerate(self.receive.rejection_notes.senders):
+                if title not in known:
+                    there = f"there are: {', '.join(known) or 'none'}"
+                    raise ValueError(
+                        f"receive.rejection_notes.senders.{index}: no peer has this AE title; {there}"
+                        f"{did_you_mean(title, known)}"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -20,8 +20,10 @@ from node.database.tables import (
     FetchRow,
     InstanceRow,
     JobRow,
+    KeyObjectRow,
     ObjectRow,
     OutboxRow,
+    RejectionRow,
     SeriesRow,
     StudyRow,
     VerdictRow,
@@ -122,6 +124,9 @@ def erase(session: Session, found: Traces, who: str, now: datetime) -> None:
     session.execute(delete(DecisionRow).where(DecisionRow.study_instance_uid == uid))
     session.execute(delete(FetchRow).where(FetchRow.study_instance_uid == uid))
     session.execute(delete(CallbackRow).where(CallbackRow.study_instance_uid == uid))
+    of_notes = select(KeyObjectRow.sop_instance_uid).where(KeyObjectRow.study_instance_uid == uid)
+    session.execute(delete(RejectionRow).where(RejectionRow.note_uid.in_(of_notes)))
+    session.execute(delete(KeyObjectRow).where(KeyObjectRow.study_instance_uid == uid))
     session.execute(delete(InstanceRow).where(InstanceRow.study_instance_uid == uid))
     session.execute(delete(SeriesRow).where(SeriesRow.study_instance_uid == uid))
     session.execute(delete(StudyRow).where(StudyRow.study_instance_uid == uid))

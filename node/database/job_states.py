@@ -246,10 +246,12 @@ def restart(session: Session, job_id: str, detail: str) -> None:
     ------
     JobNotFound
     ForbiddenTransition
-        If it is neither, or was withdrawn.
+        If it is neither, was withdrawn, or its images were rejected.
     """
     job = locked(session, job_id)
     require_not_withdrawn(job)
+    if job.rejected:
+        raise ForbiddenTransition(f"job {job_id} is not run again: {job.rejected}")
     state = JobState(job.state)
     if state not in (JobState.FAILED, JobState.UNSUITABLE):
         raise ForbiddenTransition(f"job {job_id} is {state}; only a failed or unsuitable job is restarted")
@@ -312,8 +314,31 @@ def cancel(session: Session, job_id: str, now: datetime | None = None) -> None:
     move(session, job_id, JobState.FAILED, reason=_cancelled(session, job_id), now=now)
 
 
+def stop(session: Session, job_id: str, why: str, now: datetime) -> None:
+    """End a job that is under way, though it could go on: what it has not sent yet is not sent.
+
+    Raises
+    ------
+    JobNotFound
+    ForbiddenTransition
+        If it has ended already.
+    """
+    outbox.cancel(session, job_id, why)
+    move(session, job_id, JobState.FAILED, reason=_with_sent(session, job_id, why), now=now)
+
+
+def note_rejected(session: Session, job_id: str, why: str, now: datetime) -> None:
+    """Write down that images of the job, or objects that it made, were rejected; what was known before is replaced."""
+    session.execute(update(JobRow).where(JobRow.id == job_id).values(rejected=why))
+    note(session, job_id, "rejected", why, now=now)
+
+
 def _cancelled(session: Session, job_id: str) -> str:
-    """Why a cancelled job has ended, with how many of its objects each destination has got."""
+    return _with_sent(session, job_id, CANCELLED)
+
+
+def _with_sent(session: Session, job_id: str, why: str) -> str:
+    """Why a job was ended, with how many of its objects each destination has got."""
     sent = func.count().filter(OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED)))
     counts = session.execute(
         select(OutboxRow.destination, sent, func.count())
@@ -321,7 +346,7 @@ def _cancelled(session: Session, job_id: str) -> str:
         .group_by(OutboxRow.destination)
         .order_by(OutboxRow.destination)
     )
-    return "; ".join([CANCELLED, *(f"{number} of {of} sent to {name}" for name, number, of in counts)])
+    return "; ".join([why, *(f"{number} of {of} sent to {name}" for name, number, of in counts)])
 
 
 def settle(session: Session, job_id: str, now: datetime | None = None) -> None:

@@ -13,6 +13,8 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
+from dicom_sr.rejection_reasons import RejectionReason
+from dicom_sr.words import counted
 from node.database.connection import Database
 from node.database.jobs import JobState, revision_of
 from node.database.states import OutboxState
@@ -221,6 +223,11 @@ def revision_of_images(session: Session, study_instance_uid: str, sop_instance_u
         counts |= {row.sop_instance_uid: row.revision for row in session.execute(query)}
     erased = select(func.count()).where(AuditRow.study_instance_uid == study_instance_uid, AuditRow.what == ERASED)
     return revision_of({**counts, study_instance_uid: session.scalar(erased) or 0})
+
+
+def images_rejected(rejected: int, images: int, reason: RejectionReason) -> str:
+    """What is said of a job whose images were rejected."""
+    return f"{rejected} of {counted(images, 'image')} of the job rejected: {reason.meaning}"
 
 
 def in_chunks(values: Iterable[T], size: int = IN_CLAUSE) -> Iterator[list[T]]:

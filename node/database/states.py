@@ -69,6 +69,22 @@ WITHDRAWAL: Mapping[WithdrawalState, frozenset[WithdrawalState]] = {
 }
 
 
+class RejectionNoteState(StrEnum):
+    """A key object document that came in, which may be a rejection note."""
+
+    WAITING = "waiting"  # nobody has looked into it
+    OBEYED = "obeyed"  # what it rejects is rejected, now or when it comes
+    LEFT = "left"  # it is a rejection note, and asks nothing of the node
+    REFUSED = "refused"  # it is damaged, names another patient's images, or its sender may not reject
+
+
+_CLOSED = frozenset(RejectionNoteState) - {RejectionNoteState.WAITING}
+REJECTION_NOTE: Mapping[RejectionNoteState, frozenset[RejectionNoteState]] = {
+    RejectionNoteState.WAITING: _CLOSED,
+    **dict.fromkeys(_CLOSED, frozenset({RejectionNoteState.WAITING})),  # it is sent again with other content
+}
+
+
 class CommitmentDirection(StrEnum):
     """Who asks whom for storage commitment."""
 

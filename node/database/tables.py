@@ -9,9 +9,9 @@ table            written by
 ===============  =========================================================================================
 AssociationRow   node.receive.store.receipt_import, node.database.history
 InstanceRow      node.receive.store.receipt_import, node.receive.store.retention, node.database.erasure,
-                 node.route.facts_reader, node.database.verdicts
+                 node.route.facts_reader, node.database.verdicts, node.database.rejections
 SeriesRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
-                 node.database.erasure
+                 node.database.erasure, node.database.rejections
 StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
                  node.database.erasure
 DecisionRow      node.route.dispatch, node.database.erasure, node.database.history
@@ -24,12 +24,14 @@ ExecutorRow      node.run.job_engine
 LaneRow          node.send.outbox
 ModelVersionRow  node.models.versions
 WithdrawalRow    node.database.taking_back, node.database.erasure
+KeyObjectRow     node.receive.store.receipt_import, node.database.rejections, node.database.erasure
+RejectionRow     node.database.rejections, node.database.erasure
 FetchRow         node.database.fetches, node.database.erasure, node.database.history
 CallbackRow      node.database.callbacks, node.database.erasure, node.database.history
 VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
                  node.database.history, node.database.withdrawals, node.patient_records.refused, node.models.versions,
-                 node.verdicts.intake
+                 node.verdicts.intake, node.rejections.notes
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """
@@ -93,6 +95,7 @@ class Text(String):
     cache_ok = True
 
 
+KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"  # Key Object Selection Document Storage: none of its study's images
 BYTES = BigInteger().with_variant(Integer, "sqlite")  # a size: SQLite's integers are as large, and PostgreSQL's are not
 
 
@@ -158,10 +161,13 @@ class InstanceRow(Base):
     given_up: Mapped[str] = mapped_column(Text, default="", server_default="")  # why it is not read; empty: it is
     # how often it may still be looked into for a reader's verdict; 0: it has been, or cannot hold one
     looks_left: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    rejected: Mapped[str] = mapped_column(String(16), default="", server_default="")  # a `RejectionReason`; empty: not
 
     __table_args__ = (
         _partial("instance_made_by_us", "received", where="made_by_us = 1", postgresql="made_by_us"),
         _partial("instance_to_look_into", "received", where="looks_left > 0"),
+        _partial("instance_key_objects", "received", where=f"sop_class_uid = '{KEY_OBJECTS}'"),
+        _partial("instance_rejected", "study_instance_uid", where="rejected <> ''"),
     )
 
 
@@ -255,6 +261,8 @@ class JobRow(Base):
     withdrawn: Mapped[datetime | None]  # when its result was taken back
     withdrawn_by: Mapped[str] = mapped_column(String(128), default="", server_default="")
     withdrawn_why: Mapped[str] = mapped_column(Text, default="", server_default="")
+    # which of its images, or of the objects that it made, were rejected since, and why; empty: none
+    rejected: Mapped[str] = mapped_column(Text, default="", server_default="")
 
     __table_args__ = (
         Index("job_by_state", "state", "created", "id"),
@@ -360,6 +368,32 @@ class WithdrawalRow(Base):
         Index("withdrawal_once", "job_id", "destination", unique=True),
         _partial("withdrawal_open", "destination", "not_before", "id", where="state IN ('waiting', 'told')"),
     )
+
+
+class KeyObjectRow(Base):
+    """A key object document that came in: nobody has looked into it yet, or it is a rejection note."""
+
+    __tablename__ = "key_object"
+
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    patient: Mapped[str] = mapped_column(String(80), default="")  # as `InstanceRow.patient`
+    state: Mapped[str] = mapped_column(String(16))  # a RejectionNoteState
+    code: Mapped[str] = mapped_column(String(16), default="")  # a `RejectionReason`; empty: it rejects nothing yet
+    outcome: Mapped[str] = mapped_column(Text, default="")  # what became of it, for people
+    attempts: Mapped[int] = mapped_column(Integer, default=0)  # at reading it that failed
+    received: Mapped[datetime]
+
+    __table_args__ = (_partial("key_object_waiting", "received", where="state = 'waiting'"),)
+
+
+class RejectionRow(Base):
+    """One object that a rejection note rejects; it may come after the note."""
+
+    __tablename__ = "rejection"
+
+    note_uid: Mapped[str] = mapped_column(ForeignKey("key_object.sop_instance_uid"), primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
 
 
 class CommitmentRow(Base):

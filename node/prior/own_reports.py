@@ -132,7 +132,7 @@ class OwnReports:
         yield from sorted(self._of(who).glob("*.dcm"))
 
     def _went_out(self, report: Found, pipeline: str) -> datetime | None:
-        """When the job was made that handed the report over; None where none has, it failed or was withdrawn."""
+        """When the job was made that handed the report over; None where none has, or nothing is built on it."""
         with Session(self._database) as session:
             return session.scalar(
                 select(JobRow.created)
@@ -142,6 +142,7 @@ class OwnReports:
                     JobRow.pipeline == pipeline,
                     JobRow.state.in_((JobState.SENDING, JobState.DONE)),
                     JobRow.withdrawn.is_(None),
+                    JobRow.rejected == "",
                 )
             )
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from node.config import Configuration, DicomWebDestination, DimseDestination
-from node.database import withdrawals
+from node.database import rejections
 from node.database.connection import Database
 from node.database.tables import InstanceRow, JobRow, ObjectRow
 from node.errors import BeingStopped, JobFailed, NodeError, PeerUnavailable, ReadingFailed
@@ -154,7 +154,7 @@ class PriorReports:
         """The last report in an archive: the studies one by one, the latest first."""
         for study in archive.studies(wanted)[: self._settings.studies]:
             reports: list[Found] = []
-            for reference in self._not_withdrawn(archive.reports(study.study_instance_uid)):
+            for reference in self._to_build_on(archive.reports(study.study_instance_uid)):
                 try:
                     reports.append(self._reader.call(examined, archive.fetch(reference), wanted, self._default_issuer))
                 except SomebodyElse as error:
@@ -168,12 +168,12 @@ class PriorReports:
                 return found
         return None
 
-    def _not_withdrawn(self, references: Iterable[ReportReference]) -> list[ReportReference]:
-        """Those that are not of a result that was taken back here; the archive may keep such a report."""
+    def _to_build_on(self, references: Iterable[ReportReference]) -> list[ReportReference]:
+        """Those whose result was neither taken back here nor rejected; the archive may keep such a report."""
         named = list(references)
         with Session(self._database) as session:
-            withdrawn = withdrawals.withdrawn_objects(session, (one.sop_instance_uid for one in named))
-        return [one for one in named if one.sop_instance_uid not in withdrawn]
+            rejected = rejections.not_to_be_built_on(session, [one.sop_instance_uid for one in named])
+        return [one for one in named if one.sop_instance_uid not in rejected]
 
     def _open(self, name: str, mismatches: list[str]) -> PriorArchive:
         destination = self._configuration.destinations[name]

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from node.config import ReceiveSettings
 from node.database.connection import Database
 from node.database.queries import UNDECIDED
-from node.database.tables import AssociationRow, InstanceRow, SeriesRow, StudyRow
+from node.database.tables import KEY_OBJECTS, AssociationRow, InstanceRow, SeriesRow, StudyRow
 from node.errors import StillArriving, StudyNotFound
 
 FETCH = "fetch"  # the way of an association by which a study was fetched for a request
@@ -279,8 +279,16 @@ def _study(session: Session, study: StudyRow) -> Complete:
 
 
 def images_of(study_instance_uid: str, series_instance_uid: str | None) -> ColumnElement[bool]:
-    """What came of a study, or of one series of it, without the results of this software that were sent back."""
-    of_study = and_(InstanceRow.study_instance_uid == study_instance_uid, ~InstanceRow.made_by_us)
+    """What is to be decided about of a study, or of one series of it.
+
+    Left out are the results of this software that were sent back, key object documents, and images that were rejected.
+    """
+    of_study = and_(
+        InstanceRow.study_instance_uid == study_instance_uid,
+        ~InstanceRow.made_by_us,
+        InstanceRow.sop_class_uid != KEY_OBJECTS,
+        InstanceRow.rejected == "",
+    )
     return and_(of_study, InstanceRow.series_instance_uid == series_instance_uid) if series_instance_uid else of_study
 
 

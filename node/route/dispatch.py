@@ -19,6 +19,7 @@ from node.config import Configuration, Route
 from node.database.connection import Database
 from node.database.jobs import Job, job_id
 from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
+from node.database.rejections import rejected_images
 from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
 from node.errors import MustWait, ReadingFailed
 from node.models.versions import Versions, constructed, placed
@@ -116,7 +117,7 @@ class Dispatcher:
             If one ended what read it, and is tried again later.
         """
         routes = [route for route in self._routes if route.level == complete.level]
-        if not routes:
+        if not routes or not complete.sop_instance_uids:  # all of its images may have been rejected
             return [], {}
         with Session(self._database) as session:
             series = stored_series(session, complete, self._instances)
@@ -221,11 +222,12 @@ class Dispatcher:
     def _predecessor(
         self, route: str, pipeline: str, study_instance_uid: str, images: set[str], job: str
     ) -> str | None:
-        """The latest other job of the same route and pipeline on the same images, or on fewer of them.
+        """The latest other job of the same route and pipeline on the same images or fewer, rejected ones left aside.
 
-        Images came late or were replaced, or the route's settings or model are others now.
+        Images came late, were replaced or rejected, or the route's settings or model are others now.
         """
         with Session(self._database) as session:
+            rejected = rejected_images(session, study_instance_uid)
             earlier = session.execute(
                 select(JobRow.id, JobRow.sop_instance_uids)
                 .where(
@@ -235,7 +237,11 @@ class Dispatcher:
                 )
                 .order_by(JobRow.created.desc())
             )
-            return next((other for other, before in earlier if other != job and before and set(before) <= images), None)
+            for other, before in earlier:
+                left = set(before) - rejected
+                if other != job and left and left <= images:
+                    return other
+            return None
 
     def _settle(
         self, complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job], *, untroubled: bool

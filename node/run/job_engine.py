@@ -497,6 +497,10 @@ class JobEngine:
             self._client.cancel_workflow(job_id)
         return told
 
+    def stop_work(self, job_id: str) -> None:
+        """Stop what works on a job that was ended in the database."""
+        self._client.cancel_workflow(job_id)
+
     def restart(self, job_id: str, why: str = "restarted by an operator") -> None:
         """Run a failed or unsuitable job again from the step that failed; finished steps are not repeated.
 

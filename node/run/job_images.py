@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
+from dicom_sr.rejection_reasons import RejectionReason
 from node.database.connection import Database
-from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
+from node.database.queries import images_rejected, in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, InstanceRow, JobRow
 from node.errors import JobFailed, MustWait, NodeError, NotWhole, ReaderDied, StorageAway
 from node.reading import Reader
@@ -60,7 +61,7 @@ class JobImages:
             If that ended what read it.
         """
         rows = self._rows(job)
-        self._require_its_own(job, len(rows))
+        self._require_its_own(job, rows)
         paths: dict[str, Path] = {}
         attributes: dict[str, dict[str, str]] = {}
         for instance, association in rows:
@@ -78,11 +79,11 @@ class JobImages:
         return StudyNote(job.study_instance_uid, tuple(paths.values()), attributes, patients, remark)
 
     def require_its_own(self, job: JobRow) -> None:
-        """Raise `JobFailed` unless the job's images are all stored, and none was replaced since the job was made.
+        """Raise `JobFailed` unless the job's images are all stored, and none was replaced or rejected since.
 
         The job's id stands for what it was made for: what came in its place has a job of its own.
         """
-        self._require_its_own(job, len(self._rows(job)))
+        self._require_its_own(job, self._rows(job))
 
     def away(self, job: JobRow) -> StorageAway | None:
         """Why the job's images cannot be read now, if that is so."""
@@ -102,8 +103,10 @@ class JobImages:
         for series, studies in others.items():
             raise UnsuitableInput(series_of_several_studies(series, studies))
 
-    def _require_its_own(self, job: JobRow, stored: int) -> None:
-        missing = len(set(job.sop_instance_uids)) - stored
+    def _require_its_own(self, job: JobRow, rows: Sequence[tuple[InstanceRow, AssociationRow | None]]) -> None:
+        if codes := [instance.rejected for instance, _ in rows if instance.rejected]:
+            raise JobFailed(images_rejected(len(codes), len(job.sop_instance_uids), RejectionReason(codes[0])))
+        missing = len(set(job.sop_instance_uids)) - len(rows)
         if missing:
             raise JobFailed(f"{missing} of {len(job.sop_instance_uids)} instances are no longer stored")
         with Session(self._database) as session:

@@ -65,6 +65,11 @@ class Person:
         return Person(*(mine or theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
+def same_patient(mark: str, other: str) -> bool:
+    """Whether two texts that `Person.marked` made may be of one patient; an empty one says nothing."""
+    return not mark or not other or Person.of_mark(mark).contradiction(Person.of_mark(other)) is None
+
+
 def patient_numbers(people: Iterable[Person]) -> list[int]:
     """For each the number, from 1, of the patient that it is: the first before it that nothing contradicts."""
     patients: list[Person] = []

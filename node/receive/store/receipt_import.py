@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
@@ -22,11 +22,27 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from dicom_sr.words import counted
 from node.background import Loop
-from node.database import verdicts
+from node.database import rejections, verdicts
 from node.database.connection import Database
 from node.database.queries import in_chunks
-from node.database.states import ASSOCIATION, AssociationOutcome, ForbiddenTransition, before, require
-from node.database.tables import NOT_STORED, AssociationRow, AuditRow, InstanceRow, SeriesRow, StudyRow
+from node.database.states import (
+    ASSOCIATION,
+    AssociationOutcome,
+    ForbiddenTransition,
+    RejectionNoteState,
+    before,
+    require,
+)
+from node.database.tables import (
+    KEY_OBJECTS,
+    NOT_STORED,
+    AssociationRow,
+    AuditRow,
+    InstanceRow,
+    KeyObjectRow,
+    SeriesRow,
+    StudyRow,
+)
 from node.files import write_whole
 from node.progress import goes_on
 from node.receive.store.locks import LeaderLock
@@ -47,6 +63,7 @@ from node.receive.store.receipt_log import (
 )
 from node.receive.store.refusals import what_was_refused
 from node.receive.store.unrecorded import RETRY_S, SEARCH_S, SETTLED_S, UnrecordedInstances
+from node.study.patients import same_patient
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +80,7 @@ instances = cast(Table, InstanceRow.__table__)
 series = cast(Table, SeriesRow.__table__)
 studies = cast(Table, StudyRow.__table__)
 audits = cast(Table, AuditRow.__table__)
+notes = cast(Table, KeyObjectRow.__table__)
 
 # The statements are made once: building and compiling one costs SQLAlchemy more than the database takes to run it.
 KNOWN_ASSOCIATIONS = select(associations.c.id).where(associations.c.id.in_(bindparam("keys", expanding=True)))
@@ -73,6 +91,7 @@ KNOWN_COUNTS = select(audits.c.counted_as).where(audits.c.counted_as.in_(bindpar
 KNOWN_INSTANCES = (
     select(
         instances.c.sop_instance_uid,
+        instances.c.sop_class_uid,
         instances.c.study_instance_uid,
         instances.c.series_instance_uid,
         instances.c.made_by_us,
@@ -94,6 +113,15 @@ NEW_OR_MORE_OF_STUDY = {
     )
     for name, new in (("sqlite", sqlite.insert(studies)), ("postgresql", postgresql.insert(studies)))
 }
+NEW_NOTE = {
+    name: new.on_conflict_do_nothing()
+    for name, new in (("sqlite", sqlite.insert(notes)), ("postgresql", postgresql.insert(notes)))
+}
+CHANGED_NOTE = (
+    update(notes)
+    .where(notes.c.sop_instance_uid == bindparam("key"))
+    .values(state=RejectionNoteState.WAITING, attempts=0)
+)
 COUNT_STORED = (
     update(associations)
     .where(associations.c.id == bindparam("key"), associations.c.ended.is_(None))  # its end has the whole count
@@ -451,7 +479,9 @@ def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _existing(connection: Connection, statement: Select[Any], values: Iterable[str]) -> list[Row[Any]]:
+def _existing(
+    connection: Connection, statement: Select[*tuple[Any, ...]], values: Iterable[str]
+) -> list[Row[*tuple[Any, ...]]]:
     """The rows of `statement` for `values`."""
     return [row for chunk in in_chunks(values) for row in connection.execute(statement, {"keys": chunk})]
 
@@ -492,13 +522,12 @@ def _write_associations(connection: Connection, entries: Sequence[Entry]) -> Non
 def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
     if not stored:
         return
-    # results of this software are nobody's images: they add to no series and to no study's time
-    images = [entry for entry in stored if not entry.made_by_us]
+    images = [entry for entry in stored if _is_image(entry)]
     # first: as who removes or erases a study, whoever has its row may change what is of it
     _write_studies(connection, images)
     known = _existing(connection, KNOWN_INSTANCES, {entry.sop_instance_uid for entry in stored})
     places: dict[str, SeriesKey | None] = {  # of which series it is counted
-        row.sop_instance_uid: None if row.made_by_us else (row.study_instance_uid, row.series_instance_uid)
+        row.sop_instance_uid: (row.study_instance_uid, row.series_instance_uid) if _is_image(row) else None
         for row in known
     }
     latest = {row.sop_instance_uid: row.turn for row in known}
@@ -506,20 +535,21 @@ def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
     if replaced:
         _write_replaced(connection, replaced)
         stored = [entry for entry in stored if entry.turn >= latest.get(entry.sop_instance_uid, 0)]
-        images = [entry for entry in stored if not entry.made_by_us]
+        images = [entry for entry in stored if _is_image(entry)]
     new: list[Stored] = []
     again: list[Stored] = []
     added: Counter[SeriesKey] = Counter()
     gone: Counter[SeriesKey] = Counter()
     for entry in stored:
         (again if entry.sop_instance_uid in places else new).append(entry)
-        before, place = places.get(entry.sop_instance_uid), None if entry.made_by_us else _series_key(entry)
+        before, place = places.get(entry.sop_instance_uid), _series_key(entry) if _is_image(entry) else None
         if before != place:  # else its file was gone, and its UID anybody's
             added.update([place] if place else [])
             gone.update([before] if before else [])
         places[entry.sop_instance_uid] = place
     if new:
-        connection.execute(NEW_INSTANCE, [_instance_row(entry) for entry in new])
+        rejected = _rejected(connection, new)
+        connection.execute(NEW_INSTANCE, [_instance_row(entry, rejected) for entry in new])
     if again:
         _write_repeated(connection, again, {row.sop_instance_uid for row in known if row.given_up})
     if images:
@@ -527,6 +557,46 @@ def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
     if gone:
         lost = [{"study": study, "key": uid, "gone": count} for (study, uid), count in sorted(gone.items())]
         connection.execute(LESS_OF_SERIES, lost)
+    _write_notes(connection, stored)
+
+
+def _is_image(one: Stored | Row[*tuple[Any, ...]]) -> bool:
+    """Whether it adds to its series and its study's time: not results of this software, nor key object documents."""
+    return not one.made_by_us and one.sop_class_uid != KEY_OBJECTS
+
+
+def _write_notes(connection: Connection, stored: Sequence[Stored]) -> None:
+    """Have key object documents be looked into, which may reject images; those of this software never do."""
+    found = [entry for entry in stored if entry.sop_class_uid == KEY_OBJECTS and not entry.made_by_us]
+    if not found:
+        return
+    rows = [
+        {
+            "sop_instance_uid": entry.sop_instance_uid,
+            "study_instance_uid": entry.study_instance_uid,
+            "patient": entry.patient,
+            "state": RejectionNoteState.WAITING,
+            "code": "",
+            "outcome": "",
+            "attempts": 0,
+            "received": _moment(entry.at),
+        }
+        for entry in found
+    ]
+    connection.execute(NEW_NOTE[connection.dialect.name], rows)
+    if changed := [{"key": entry.sop_instance_uid} for entry in found if entry.changed]:
+        connection.execute(CHANGED_NOTE, changed)
+
+
+def _rejected(connection: Connection, new: Sequence[Stored]) -> dict[str, str]:
+    """By SOP Instance UID: why images were rejected before they came, by notes of their study and patient."""
+    entries = {entry.sop_instance_uid: entry for entry in new}
+    return {
+        row.sop_instance_uid: row.code
+        for row in _existing(connection, rejections.BEFORE_RECEIPT, entries)
+        if row.study_instance_uid == entries[row.sop_instance_uid].study_instance_uid
+        and same_patient(row.patient, entries[row.sop_instance_uid].patient)
+    }
 
 
 def _count(connection: Connection, statement: Update, entries: Sequence[Stored | CameBack | Failed]) -> None:
@@ -536,7 +606,7 @@ def _count(connection: Connection, statement: Update, entries: Sequence[Stored |
         connection.execute(statement, [{"key": name, "count": count} for name, count in counts.items()])
 
 
-def _instance_row(entry: Stored) -> dict[str, Any]:
+def _instance_row(entry: Stored, rejected: Mapping[str, str]) -> dict[str, Any]:
     return {
         "sop_instance_uid": entry.sop_instance_uid,
         "sop_class_uid": entry.sop_class_uid,
@@ -556,6 +626,7 @@ def _instance_row(entry: Stored) -> dict[str, Any]:
         "reading_attempts": 0,
         "given_up": "",
         "looks_left": verdicts.looks(entry.sop_class_uid),
+        "rejected": rejected.get(entry.sop_instance_uid, ""),
     }
 
 

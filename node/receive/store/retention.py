@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Set
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Select, and_, delete, exists, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, literal, or_, select, true, tuple_, update
 from sqlalchemy.orm import Session
 
 from node.background import Loop
@@ -18,7 +18,16 @@ from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.queries import UNDECIDED
 from node.database.states import CommitmentDirection, CommitmentState
-from node.database.tables import CommitmentRow, InstanceRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow
+from node.database.tables import (
+    KEY_OBJECTS,
+    CommitmentRow,
+    InstanceRow,
+    Instant,
+    JobRow,
+    OutboxRow,
+    SeriesRow,
+    StudyRow,
+)
 from node.files import rename_new
 from node.progress import goes_on
 from node.receive.store.instance_files import MARKS
@@ -30,6 +39,11 @@ RETRY_S = 60.0  # after the database or the disk did not answer
 AT_ONCE = 100  # studies that the database is asked for at a time
 CLOCKS_DIFFER = timedelta(minutes=10)  # at most, of machines that share a database
 ASIDE = ".old"  # a file between being looked at for the last time and deleted
+# results of this software that were sent to the node, and key object documents; as their indexes have them
+BESIDE: tuple[ColumnElement[bool], ...] = (
+    InstanceRow.made_by_us == true(),
+    InstanceRow.sop_class_uid == literal(KEY_OBJECTS, literal_execute=True),
+)
 ENDED_WELL = (JobState.DONE, JobState.UNSUITABLE)  # a failed job may be restarted, and needs its images
 
 
@@ -56,7 +70,7 @@ class Retention:
     def remove_due(self) -> int:
         """Remove what is due now; how many instances that were."""
         of_studies = list(self.removals())
-        returned = self._remove_returned(self._clock() - self._keep)
+        returned = sum(self._remove_beside(which, self._clock() - self._keep) for which in BESIDE)
         removed = sum(of_studies) + returned
         if removed:
             facts = {"studies": sum(number > 0 for number in of_studies), "instances": removed}
@@ -109,8 +123,8 @@ class Retention:
             When `promised` was read.
         """
         of_study = StudyRow.study_instance_uid == study_instance_uid
-        # a result that came back later stays until its own time is up, without the study
-        returned = InstanceRow.made_by_us & (InstanceRow.received >= before)
+        # a result that came back later stays until its own time is up, without the study; so does a key object document
+        returned = or_(*BESIDE) & (InstanceRow.received >= before)
         instances_of_study = and_(InstanceRow.study_instance_uid == study_instance_uid, ~returned)
         with Session(self._database) as session, session.begin():
             session.execute(update(StudyRow).where(of_study).values(last_received=StudyRow.last_received))
@@ -130,8 +144,8 @@ class Retention:
             session.execute(delete(InstanceRow).where(instances_of_study))
         return len(rows) - len(present)
 
-    def _remove_returned(self, before: datetime) -> int:
-        """Delete results of this software that were sent to the node and whose study it does not have; how many."""
+    def _remove_beside(self, which: ColumnElement[bool], before: datetime) -> int:
+        """Delete what is none of its study's images, where the node does not have the study; how many."""
         removed, last = 0, ""
         while not self.loop.stopping.is_set():
             goes_on()
@@ -139,7 +153,7 @@ class Retention:
                 known = exists().where(StudyRow.study_instance_uid == InstanceRow.study_instance_uid)
                 rows = session.execute(
                     select(InstanceRow.sop_instance_uid, InstanceRow.path)
-                    .where(InstanceRow.made_by_us, InstanceRow.received < before, ~known)
+                    .where(which, InstanceRow.received < before, ~known)
                     .where(InstanceRow.sop_instance_uid > last)
                     .order_by(InstanceRow.sop_instance_uid)
                     .limit(AT_ONCE)

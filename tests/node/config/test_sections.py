@@ -72,6 +72,10 @@ def written(folder: Path, text: str) -> Path:
             r"run_requests.callbacks.ris.url: .*should be an address without a user name",
         ),
         (
+            "peers: {pacs: {ae_title: PACS}}\nreceive: {rejection_notes: {senders: [PACS1]}}",
+            r"receive.rejection_notes.senders.0: .*no peer has this AE title; there are: PACS; did you mean",
+        ),
+        (
             "run_requests: {move_ae_title: FETCH}",
             r"run_requests.move_ae_title: .*should be one of receive.dimse.ae_titles that no sender calls",
         ),

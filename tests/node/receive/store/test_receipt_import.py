@@ -15,7 +15,17 @@ from sqlalchemy.orm import Session
 
 from node.database import erasure
 from node.database.connection import Database, open_database
-from node.database.tables import AssociationRow, AuditRow, Base, InstanceRow, SeriesRow, StudyRow
+from node.database.tables import (
+    KEY_OBJECTS,
+    AssociationRow,
+    AuditRow,
+    Base,
+    InstanceRow,
+    KeyObjectRow,
+    RejectionRow,
+    SeriesRow,
+    StudyRow,
+)
 from node.receive.store.locks import LeaderLock, take_slot
 from node.receive.store.receipt_import import BATCH_BYTES, ReceiptImport
 from node.receive.store.receipt_log import (
@@ -406,6 +416,59 @@ def test_results_that_came_back_are_no_images_of_their_study(
     assert study.last_received.timestamp() == AT
     assert [row.made_by_us for row in rows(database, InstanceRow)] == [False, True, True]
     assert rows(database, AssociationRow)[0].stored == 4
+    receipts.close()
+
+
+def test_a_key_object_document_is_no_image_of_its_study_and_is_looked_into_once_for_each_content(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    note = stored("a-1", 2, AT + 100)._replace(
+        sop_class_uid=KEY_OBJECTS, series_instance_uid="1.2.4.2", patient="p...."
+    )
+    ours = note._replace(sop_instance_uid="1.2.3.3", made_by_us=True)
+    for entry in (Opened("a-1", "dimse", "PACS", "CONDYLE", "::1", AT), stored("a-1", 1), note, ours):
+        receipts.append(entry)
+    receipt_import.poll()
+    assert counts(database) == [(1, None)]
+    (study,) = rows(database, StudyRow)
+    assert study.last_received.timestamp() == AT
+    (waiting,) = rows(database, KeyObjectRow)
+    assert (waiting.sop_instance_uid, waiting.state, waiting.patient) == ("1.2.3.2", "waiting", "p....")
+    with Session(database) as session, session.begin():
+        session.get_one(KeyObjectRow, "1.2.3.2").state = "refused"
+    for changed, state in ((False, "refused"), (True, "waiting")):
+        receipts.append(note._replace(at=AT + 200 + changed, changed=changed))
+        receipt_import.poll()
+        assert [row.state for row in rows(database, KeyObjectRow)] == [state]
+    receipts.close()
+
+
+def test_an_image_that_was_rejected_before_it_came_is_so_only_for_the_notes_own_study_and_patient(
+    tmp_path: Path, database: Database, receipt_import: ReceiptImport
+) -> None:
+    with Session(database) as session, session.begin():
+        session.add(
+            KeyObjectRow(
+                sop_instance_uid="1.9",
+                study_instance_uid="1.2.5",
+                patient="p....",
+                code="113001",
+                state="obeyed",
+                received=datetime.fromtimestamp(AT, UTC),
+            )
+        )
+        session.flush()
+        session.add_all(RejectionRow(note_uid="1.9", sop_instance_uid=f"1.2.3.{number}") for number in (1, 2, 3))
+    receipts = ReceiptLog(tmp_path / "receipts")
+    receipts.append(Opened("a-1", "dimse", "SCANNER", "CONDYLE", "::1", AT))
+    receipts.append(stored("a-1", 1)._replace(patient="p...."))
+    receipts.append(stored("a-1", 2)._replace(patient="q...."))
+    receipts.append(stored("a-1", 3)._replace(study_instance_uid="1.2.6", patient="p...."))
+    receipts.append(stored("a-1", 4)._replace(patient="p...."))
+    receipt_import.poll()
+    found = {row.sop_instance_uid: row.rejected for row in rows(database, InstanceRow)}
+    assert found == {"1.2.3.1": "113001", "1.2.3.2": "", "1.2.3.3": "", "1.2.3.4": ""}
     receipts.close()
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from node.database import commitments
@@ -20,6 +20,7 @@ from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
 from node.database.states import CommitmentDirection
 from node.database.tables import (
+    KEY_OBJECTS,
     InstanceRow,
     JobRow,
     ObjectRow,
@@ -243,11 +244,14 @@ def test_nothing_is_left_of_a_file_that_was_put_aside_or_is_gone(store: Store, l
     assert list(path.parent.iterdir()) == []
 
 
-def test_results_that_came_back_leave_with_their_study_or_without_one(store: Store) -> None:
+@pytest.mark.parametrize("beside", [{"made_by_us": True}, {"sop_class_uid": KEY_OBJECTS}])
+def test_what_is_no_image_of_its_study_leaves_with_the_study_or_without_one(
+    store: Store, beside: dict[str, object]
+) -> None:
     store.study("1.1")
     store.study("1.2")
     with Session(store.database) as session, session.begin():
-        session.get_one(InstanceRow, "1.2.1.1").made_by_us = True
+        session.execute(update(InstanceRow).where(InstanceRow.sop_instance_uid == "1.2.1.1").values(beside))
         session.delete(session.get_one(StudyRow, "1.2"))
         session.delete(session.get_one(SeriesRow, ("1.2", "1.2.1")))
     store.now = START + timedelta(days=DAYS)

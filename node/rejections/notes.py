@@ -1,0 +1,153 @@
+"""The loop that looks into key object documents after their receipt, and does what rejection notes ask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from dicom_sr.read.rejection_note import RejectionNote
+from node.background import Loop
+from node.config import RejectionNoteSettings
+from node.database import rejections
+from node.database.connection import Database
+from node.database.states import RejectionNoteState
+from node.database.tables import AssociationRow, AuditRow, InstanceRow, KeyObjectRow, WithdrawalRow
+from node.errors import MustWait, NodeError, ReadingFailed
+from node.reading import Reader
+from node.rejections.acting import Outcome, act
+from node.rejections.reading import note_in
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+PAUSE_S = 10.0  # where a document cannot be read now
+AT_ONCE = 20  # documents a round
+ATTEMPTS = 3  # at reading one that ends what reads it
+NOTE = "rejection note"  # in the audit trail
+
+
+class RejectionNotes:
+    """Reads what came in, and has jobs and results follow.
+
+    Parameters
+    ----------
+    database
+        The node's records.
+    instances
+        Where the stored instances lie.
+    settings
+        What a note may do, and whose.
+    reader
+        Reads the documents.
+    stop_work
+        Called with a job that has ended while something worked on it.
+    clock
+        The time, with its zone.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        instances: Path,
+        settings: RejectionNoteSettings,
+        reader: Reader,
+        stop_work: Callable[[str], object],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database, self._instances, self._settings = database, instances, settings
+        self._reader, self._stop_work, self._clock = reader, stop_work, clock
+        self._last: dict[str, RejectionNote] = {}  # obeyed in the round before
+        self.loop = Loop("rejection notes", self._work, every_s=POLL_S)
+        """Looks twice a second, once it is started."""
+
+    def _work(self) -> float | None:
+        try:
+            self.look()
+        except MustWait as error:
+            log.warning("rejection notes wait", extra={"reason": str(error)})
+            return PAUSE_S
+        return None
+
+    def look(self) -> int:
+        """Deal with what has come in; how many documents those were.
+
+        What was obeyed in the last round is obeyed once more: the receipts of its images, or the decision about them,
+        may have been on their way.
+
+        Raises
+        ------
+        MustWait
+            If one cannot be read now.
+        """
+        again, self._last = self._last, {}
+        for uid, note in again.items():
+            with Session(self._database) as session:
+                row = session.get(KeyObjectRow, uid)
+            if row is not None:
+                self._obey(row, note, again=True)
+        with Session(self._database) as session:
+            found = rejections.waiting(session, AT_ONCE)
+        for row in found:
+            if self.loop.stopping.is_set():
+                break
+            self._look_into(row)
+        return len(found)
+
+    def _look_into(self, row: KeyObjectRow) -> None:
+        uid = row.sop_instance_uid
+        with Session(self._database) as session:
+            path = session.scalar(select(InstanceRow.path).where(InstanceRow.sop_instance_uid == uid))
+            own = session.scalar(select(WithdrawalRow.id).where(WithdrawalRow.note_uid == uid).limit(1)) is not None
+        note = None
+        if path is not None and not own and self._settings.action != "ignore":
+            try:
+                note = self._reader.call(note_in, self._instances / path)
+            except MustWait:
+                raise
+            except NodeError as error:
+                self._not_read(row, error)
+                return
+        if note is None:
+            with Session(self._database) as session, session.begin():
+                rejections.forget(session, uid)
+        else:
+            self._obey(row, note)
+
+    def _not_read(self, row: KeyObjectRow, error: NodeError) -> None:
+        with Session(self._database) as session, session.begin():
+            last = not isinstance(error, ReadingFailed) or (
+                rejections.count_attempt(session, row.sop_instance_uid) >= ATTEMPTS
+            )
+            if last:
+                self._close(session, row, "", Outcome(RejectionNoteState.REFUSED, f"it cannot be read: {error}"))
+
+    def _obey(self, row: KeyObjectRow, note: RejectionNote, *, again: bool = False) -> None:
+        with Session(self._database) as session, session.begin():
+            sender = session.scalar(
+                select(AssociationRow.calling_ae_title)
+                .join(InstanceRow, InstanceRow.association_id == AssociationRow.id)
+                .where(InstanceRow.sop_instance_uid == row.sop_instance_uid)
+            )
+            done = act(session, row, note, sender or "", self._settings, self._clock())
+            if not again or done.stopped or done.marked:
+                self._close(session, row, sender or "", done)
+        for job_id in done.stopped:
+            self._stop_work(job_id)
+        if done.state is RejectionNoteState.OBEYED and not again:
+            self._last[row.sop_instance_uid] = note
+
+    def _close(self, session: Session, row: KeyObjectRow, sender: str, done: Outcome) -> None:
+        rejections.close(session, row.sop_instance_uid, done.state, done.why)
+        detail = {
+            "sop_instance_uid": row.sop_instance_uid,
+            "outcome": f"{done.state}: {done.why}",
+            "jobs": [*done.stopped, *done.marked],
+        }
+        study = row.study_instance_uid
+        session.add(AuditRow(at=self._clock(), what=NOTE, who=sender, study_instance_uid=study, detail=detail))
+        log.info(NOTE, extra={"study_instance_uid": study, **detail})
