@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,12 @@ from node.database.tables import (
     OutboxRow,
     SeriesRow,
     StudyRow,
+    VerdictRow,
     WithdrawalRow,
 )
 from node.errors import StudyNotFound
+from node.verdicts import storing
+from tests.node.verdicts.said import SAID
 from tests.running import RunningNode
 from tests.test_flow import fresh
 from tests.waiting import until
@@ -321,6 +325,7 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
     with Session(node.database) as session, session.begin():
         fetches.ask(session, "r", "pacs", study, {}, datetime.now(UTC))
         callbacks.ask(session, "ris", "https://ris/", study, datetime.now(UTC), request="r")
+        storing.store(session, [replace(SAID, job_id=job.id, study_instance_uid=study)])
     arriving(node, study, True)
     assert erase(study, node.config, yes=True) == 1
     assert "is not complete yet" in said()
@@ -341,6 +346,7 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
         select(EventRow).where(EventRow.job_id == job.id),
         select(FetchRow).where(FetchRow.study_instance_uid == study),
         select(CallbackRow).where(CallbackRow.study_instance_uid == study),
+        select(VerdictRow).where(VerdictRow.study_instance_uid == study),
     ):
         assert node.all(query) == []
     (record,) = [row for row in node.all(select(AuditRow)) if row.what == "study erased"]

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_sr.assessment import Answer
 from node.database import verdicts
 from node.database.connection import Database
 from node.database.tables import VERDICT_NOT_READ, AuditRow
@@ -16,6 +17,7 @@ from node.verdicts import storing
 from node.verdicts.verdict import Verdict, change_in_words, value_in_words
 
 SHOWN = 200  # verdicts of a job
+ORDER = (Answer.REJECT, Answer.MODIFY, Answer.ACCEPT)
 LEFT_ALONE_SHOWN = 10
 
 
@@ -44,12 +46,10 @@ class LeftAlone:
 
 
 def verdicts_on(database: Database, job_ids: Sequence[str]) -> dict[str, tuple[VerdictView, ...]]:
-    """The verdicts that stand, by job; the latest of each."""
+    """The verdicts that stand, by job: first what was rejected, then what was modified; of too many, those."""
     with Session(database) as session:
-        return {
-            job: tuple(_view(storing.verdict(row)) for row in list(verdicts.standing(session, job))[-SHOWN:])
-            for job in job_ids
-        }
+        found = {job: [storing.verdict(row) for row in verdicts.standing(session, job)] for job in job_ids}
+    return {job: tuple(_view(one) for one in sorted(said, key=_weight)[:SHOWN]) for job, said in found.items()}
 
 
 def verdicts_left_alone(database: Database, study_instance_uid: str) -> tuple[LeftAlone, ...]:
@@ -61,6 +61,10 @@ def verdicts_left_alone(database: Database, study_instance_uid: str) -> tuple[Le
             LeftAlone(str(row.detail.get("sop_instance_uid")), row.at, tuple(row.detail.get("reasons", ())))
             for row in session.scalars(query)
         )
+
+
+def _weight(said: Verdict) -> tuple[int, str]:
+    return ORDER.index(said.answer), said.tracking_id
 
 
 def _view(said: Verdict) -> VerdictView:

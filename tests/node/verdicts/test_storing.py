@@ -8,41 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydicom.sr.coding import Code
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_sr import codes
-from dicom_sr.assessment import Answer, Change
+from dicom_sr.assessment import Answer
 from node.database import verdicts
 from node.database.connection import Database, open_database
 from node.database.migrations import migrate
 from node.database.tables import JobRow, VerdictRow
 from node.verdicts import storing
-from node.verdicts.verdict import Verdict, VerdictKind, observer_digest, observer_key
+from node.verdicts.verdict import Verdict, observer_digest, observer_key
 from tests.node.backlog import NOW, add, job_row
-
-MILLIMETRE = Code("mm", "UCUM", "millimeter")
-SAID = Verdict(
-    VerdictKind.ASSESSMENT,
-    "1.2.3",
-    "1",
-    "1.2.1",
-    "1.2.9",
-    "2.25.7",
-    "SvH R MCP2",
-    codes.ABNORMAL,
-    codes.HAND,
-    Answer.MODIFY,
-    codes.WRONG_VALUE,
-    "",
-    (Change(codes.OOD, 2.0, 3.5, MILLIMETRE), Change(codes.WHY, codes.WHY_QUALITY, None)),
-    "somebody",
-    "ACME Viewer",
-    "READING",
-    NOW,
-    NOW,
-)
+from tests.node.verdicts.said import SAID
 
 
 @pytest.fixture
