@@ -202,6 +202,18 @@ def scheme_of(code: Code) -> CodingScheme | None:
     return scheme
 
 
+def alternatives(code: Code) -> tuple[Code, ...]:
+    """The codes of a private scheme that may stand in place of `code`, itself among them.
+
+    They are those whose values begin alike up to the first hyphen, such as all ``CLS-``; none for other codes.
+    """
+    scheme = _SCHEMES.get(str(code.scheme_designator))
+    family, hyphen, _ = str(code.value).partition("-")
+    if scheme is None or not hyphen:
+        return ()
+    return tuple(scheme.code(row.value) for row in scheme.rows if row.value.startswith(f"{family}-"))
+
+
 def in_snomed(code: Code) -> Code:
     """The SNOMED CT code in place of a private one, else `code` itself.
 

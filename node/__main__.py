@@ -682,6 +682,14 @@ def verdicts(
     ] = False,
     limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 50,
     export: Annotated[Path | None, typer.Option(help="Write all of them into a CSV file.", metavar="FILE")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write how far readers agree, as a page with tables and pictures.", metavar="FOLDER"),
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(help="Write what readers took over or corrected, as data for condyle train.", metavar="FOLDER"),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="All of them as JSON.")] = False,
     read_all: Annotated[
         bool, typer.Option("--read-all", help="Have all that is stored looked into, also what came before.")
@@ -690,17 +698,24 @@ def verdicts(
 ) -> None:
     """List what readers say about results: accepted, modified, rejected.
 
-    Verdicts come in as Assessment SRs and as edited copies of reports. A reader is shown as a digest.
+    Verdicts come in as Assessment SRs and as edited copies of reports, or are given on the page. A reader is shown as a
+    digest.
     """
+    from node.commands.verdict_dataset import dataset as write_dataset
+    from node.commands.verdict_report import report as write_report
     from node.commands.verdicts import read_all as look_into_all
     from node.commands.verdicts import verdicts as run
 
     if read_all:
         raise typer.Exit(look_into_all(config))
+    begin = None if since_ is None else since(since_)
+    for folder, write in ((report, write_report), (dataset, write_dataset)):
+        if folder is not None:
+            raise typer.Exit(write(folder, config, since=begin, pipeline=pipeline))
     raise typer.Exit(
         run(
             config,
-            since=None if since_ is None else since(since_),
+            since=begin,
             pipeline=pipeline,
             superseded=all_,
             export=export,

@@ -309,6 +309,10 @@ def _verdicts() -> str:
             "The result is found by SOP Instance UID, else by Tracking UID within the study. Person names are not "
             "stored. What is not understood is left alone, and the audit trail says why. `docs/verdicts.md` has the "
             "rules.",
+            "With `verdicts.form: true` a verdict can be given on the node's page. It becomes an Assessment SR: "
+            "Comprehensive SR of root template TID 1500 with a Person Observer and the node as Device Observer, and "
+            "the coded items above. It is sent to the destinations whose profile names the kind `assessment`. The node "
+            "claims no actor of IHE AI Result Assessment (AIRA).",
         ]
     )
 

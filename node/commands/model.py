@@ -18,7 +18,7 @@ def installed() -> str:
     return ", ".join(names()) or "none"
 
 
-def _is_there(module: str) -> bool:
+def is_there(module: str) -> bool:
     """Whether a module can be imported, and all that it lies in; a pipeline may be a module and no package."""
     parts = module.split(".")
     for count in range(1, len(parts) + 1):
@@ -47,7 +47,7 @@ def hand_over(what: str, pipeline: str, arguments: Sequence[str]) -> int:
         return USAGE
     room = ROOMS[what]
     module = f"{package}.{room}.{what}"
-    if not _is_there(module):
+    if not is_there(module):
         console(error=True).print(f"{pipeline} has no {room} of its own: there is no module {module}", markup=False)
         return USAGE
     try:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from dicom_sr.assessment import Answer
 from dicom_sr.words import capital, counted
+from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
+from node.commands.open_database import opened
+from node.commands.terminal import console
+from node.local.saving import require_free
 from node.models.agreement import Interval, Kappa
 from node.verdicts.agreement import FEWEST, Agreement, Numbers, Reading, agreement, changed_in, grouped
+from node.verdicts.readings import readings
 
 if TYPE_CHECKING:
     from pipelines.lab.plots import Share as PlottedShare
@@ -32,14 +38,50 @@ _NUMBERS = ("By", "Of", "Values", "Studies", *_AGREE)
 _CODES = ("By", "Of", "Values", "Studies", "The same", "Kappa")
 
 
-def write_report(out: Path, readings: Sequence[Reading]) -> Path:
+def report(out: Path, config: Path, *, since: datetime | None = None, pipeline: str = "") -> int:
+    """Write the report of a node's verdicts, and print what it is about.
+
+    Parameters
+    ----------
+    out
+        The folder to write to; an earlier report in it is replaced.
+    config
+        The configuration file.
+    since, pipeline
+        As for the list.
+    """
+    if not is_free(out, "--report"):
+        return USAGE
+    configuration, database = opened(config)
+    found = readings(database, configuration, pipeline, since)
+    if not found:
+        console(error=True).print("There is no verdict to report on.")
+        return NOT_RIGHT
+    page = write_report(out, found)
+    for name, of in grouped(found, lambda one: one.pipeline).items():
+        console().print(f"{name}: {summary(of)}", markup=False)
+    console(error=True).print(f"report: {page}", markup=False)
+    return OK
+
+
+def is_free(out: Path, option: str, names: Sequence[str] = ()) -> bool:
+    """Whether a folder can be written to, and none of the names is in it yet; if not, say why."""
+    try:
+        require_free(out, names)
+    except OSError as error:
+        console(error=True).print(f"{option}: {out}: cannot be written: {error.strerror or error}", markup=False)
+        return False
+    return True
+
+
+def write_report(out: Path, found: Sequence[Reading]) -> Path:
     """Write the page, its pictures and its tables as CSV into a folder.
 
     Parameters
     ----------
     out
         The folder.
-    readings
+    found
         Of any pipelines.
 
     Returns
@@ -49,17 +91,17 @@ def write_report(out: Path, readings: Sequence[Reading]) -> Path:
     """
     from pipelines.lab.report_page import Report
 
-    report = Report(out, "Readers' verdicts on results")
-    report.note(
+    page = Report(out, "Readers' verdicts on results")
+    page.note(
         "What readers accept, modify and reject. Intervals hold 95 %: of shares after Wilson, of all else by bootstrap"
         f" over studies with a fixed seed. Of fewer than {FEWEST} readings or studies no share and no limits are told.",
         "Only results that a reader judged are counted: the others may be better or worse. A reader who corrects what"
         " the node says leans towards it, so that blinded readers would agree less. Of values, those are shown that any"
         " reader changed. Kappa of scores is weighted by squares.",
     )
-    for pipeline, of in grouped(readings, lambda one: one.pipeline).items():
-        _pipeline(report, pipeline, of)
-    return report.write()
+    for pipeline, of in grouped(found, lambda one: one.pipeline).items():
+        _pipeline(page, pipeline, of)
+    return page.write()
 
 
 def _pipeline(report: Report, pipeline: str, readings: Sequence[Reading]) -> None:

@@ -186,6 +186,15 @@ def callbacks(configuration: Configuration) -> Iterator[CheckResult]:
         yield CheckResult("run_requests.enabled", "doubtful", sentence)
 
 
+# ---- verdicts
+def verdicts(configuration: Configuration) -> Iterator[CheckResult]:
+    """Is there ever what a destination waits for?"""
+    for name, destination in configuration.destinations.items():
+        if "assessment" in destination.profile.kinds and not configuration.verdicts.form:
+            sentence = "assessment: there is none without verdicts.form: true"
+            yield CheckResult(f"destinations.{name}.profile.kinds", "doubtful", sentence)
+
+
 # ---- folders
 def folders(configuration: Configuration) -> Iterator[CheckResult]:
     """Can the folders that the node writes to be written, or made, and watched ones be read?"""
@@ -465,6 +474,7 @@ OFFLINE = (
     peers,
     reports,
     callbacks,
+    verdicts,
     open_doors,
     environment,
     graphics,

@@ -6,16 +6,18 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator
 
-from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, Kind
+from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, LATER_KINDS, Kind
 from dicom_sr.words import did_you_mean
 from node.config.values import Section
 
+_KINDS = (*DICOM_KINDS, *LATER_KINDS)
+
 
 def _for_dicom(kind: object) -> object:
-    if kind not in DICOM_KINDS:
+    if kind not in _KINDS:
         where = "fhir" if kind in FHIR_KINDS else "hl7" if kind == "oru" else "email and webhook"
         elsewhere = f"goes to destinations of kind {where} only; " if kind in get_args(Kind) else ""
-        raise ValueError(f"{elsewhere}should be one of {', '.join(DICOM_KINDS)}{did_you_mean(kind, DICOM_KINDS)}")
+        raise ValueError(f"{elsewhere}should be one of {', '.join(_KINDS)}{did_you_mean(kind, _KINDS)}")
     return kind
 
 

@@ -420,6 +420,7 @@ class VerdictSettings(Section):
 
     read: bool = True
     comments: bool = False  # stored too, without what identifies the patient
+    form: bool = False  # the page takes verdicts too, of whoever may see it
     # codes of others, beside the node's own: names of the item with the answer or the reason, then the answers
     concepts: tuple[Coded, ...] = ()
     reasons: tuple[Coded, ...] = ()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from dicom_sr.profile import EncodingProfile
+from dicom_sr.profile import LATER_KINDS, EncodedObject, EncodingProfile
 from node.config import Configuration, Destination, FhirDestination, Hl7Destination, Notification
 from node.database import job_states, outbox
 from node.database.jobs import JobState
@@ -42,7 +42,7 @@ def encoding(configuration: Configuration, destination: Destination) -> tuple[st
     node, profile = configuration.node, destination.profile
     wanted = EncodingProfile(
         measurement_report=profile.measurement_report,
-        kinds=profile.kinds,
+        kinds=tuple(kind for kind in profile.kinds if kind not in LATER_KINDS),
         segmented_regions=profile.segmented_regions,
         not_run_reports=True,  # whether anybody wants them is decided when a job has no result
         synthetic_data=profile.synthetic_data,
@@ -133,6 +133,21 @@ def queue_further(
         queue(session, configuration, job.id, name, note)
     job_states.settle(session, job.id)
     return True
+
+
+def queue_later(
+    session: Session, configuration: Configuration, job: JobRow, folder: JobFolder, item: EncodedObject
+) -> tuple[str, ...]:
+    """Have an object that came after the result wait for whoever gets the result and takes its kind; their names.
+
+    The state of the job stays: what it made is delivered or not, whatever becomes of this.
+    """
+    known = configuration.destinations
+    taking = [name for name in job.destinations if name in known and item.kind in known[name].profile.kinds]
+    names = () if job.shadow else choose(folder, job, JobState.DONE, taking).names
+    for name in names:
+        outbox.queue(session, job.id, name, [item], confirm=known[name].confirms, now=datetime.now(UTC))
+    return names
 
 
 def note_choice(session: Session, job: JobRow, choice: Choice) -> None:

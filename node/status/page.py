@@ -1,10 +1,11 @@
-"""The node's page, health and metrics: read-only, from the records alone."""
+"""The node's page, health and metrics, from the records alone; read-only, but for verdicts where those are taken."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -41,6 +42,7 @@ from node.status.connections import Connections
 from node.status.metrics import Metrics
 from node.status.overview import Disk, Overview
 from node.status.verdict_list import verdicts_left_alone, verdicts_on
+from node.status.verdict_page import VerdictPage
 
 HERE = Path(__file__).parent
 STUDIES_SHOWN = 25
@@ -56,7 +58,7 @@ View = Callable[[Request], Response]
 HEADERS = (
     (
         b"content-security-policy",
-        b"default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        b"default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'self'; "
         b"frame-ancestors 'none'; object-src 'none'",
     ),
     (b"x-content-type-options", b"nosniff"),
@@ -102,6 +104,7 @@ def build_app(
             Route("/", page.signed_in(page.overview)),
             Route("/studies/{uid}", page.signed_in(page.study)),
             Route("/jobs/{job_id}", page.signed_in(page.job)),
+            *page.verdicts.routes(),
             Route("/captures/{uid}.png", page.signed_in(page.capture)),
             Route("/health/live", page.live),
             Route("/health/ready", page.ready),
@@ -153,6 +156,7 @@ class _Page:
         self._remarks = {"destinations": self._destinations_remark, **remarks}
         self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
         self._metrics = Metrics(database, self._node.data, self._disk_floor_mb, connections)
+        self.verdicts = VerdictPage(configuration, database, self._verdict, self._refused, self._plain)
         self._templates = Jinja2Templates(directory=HERE / "templates")
         self._templates.env.finalize = _finalized
         self._templates.env.filters |= {"clock": clock, "seconds": seconds, "bytes": size, "words": words, "tail": tail}
@@ -162,20 +166,27 @@ class _Page:
             "institution": self._node.institution,
             "dicom_port": configuration.receive.dimse.port,
             "notices": [one for one in the_box(configuration) if one.state != "good"],
+            "takes_verdicts": configuration.verdicts.form,
+            "can_be_judged": self.verdicts.can_be_judged,
         }
 
     def signed_in(self, view: View) -> View:
         """The view, for those who may see it. Health and metrics need no sign-in: they tell of no patient."""
 
         def guarded(request: Request) -> Response:
-            if (refusal := self._sign_in.refusal(request)) is None:
-                return view(request)
-            response = self._plain(request, refusal.status, f"{refusal.sentence}.")
-            if refusal.status == UNAUTHORIZED:
-                response.headers["WWW-Authenticate"] = 'Basic realm="Condyle: any name, the token as password"'
-            return response
+            refused = self._refused(request)
+            return view(request) if refused is None else refused
 
         return guarded
+
+    def _refused(self, request: Request) -> Response | None:
+        """Why the caller may not see the page; None where they may."""
+        if (refusal := self._sign_in.refusal(request)) is None:
+            return None
+        response = self._plain(request, refusal.status, f"{refusal.sentence}.")
+        if refusal.status == UNAUTHORIZED:
+            response.headers["WWW-Authenticate"] = 'Basic realm="Condyle: any name, the token as password"'
+        return response
 
     # ---- pages
     def overview(self, request: Request) -> Response:
@@ -241,6 +252,11 @@ class _Page:
                 "verdicts": verdicts_on(self._database, [job_id]),
             },
         )
+
+    def _verdict(self, request: Request, job_id: str, content: dict[str, Any], status: int) -> Response:
+        """The page on which a reader judges the result of a job that is there."""
+        shown = {"now": datetime.now(UTC), "problems": {}, "remarks": {}, "job": self._overview.job(job_id), **content}
+        return self._templates.TemplateResponse(request, "verdict.html", shown, status_code=status)
 
     def capture(self, request: Request) -> Response:
         noted = self._overview.capture(request.path_params["uid"])

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -52,25 +53,65 @@ def readings(
     pipeline
         Only of results of this one; empty: of all.
     since
-        Only what was observed then or later.
+        Only what was received then or later.
     """
+    with Session(database, expire_on_commit=False) as session:
+        found = judged(session, pipeline, since)
+        devices = {one.job.id: _device(session, one.job, configuration) for one in found}
+    summaries = {job: summary_of(configuration, job) for job in devices}
+    return [_reading(one, devices[one.job.id], summaries[one.job.id]) for one in found]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A job, and what one reader says of its result; the words that stand, the latest last."""
+
+    job: JobRow
+    reader: str
+    said: tuple[Verdict, ...]
+
+    @property
+    def of_all(self) -> Answer | None:
+        """The answer to the result as a whole."""
+        return next((one.answer for one in reversed(self.said) if not one.tracking_uid), None)
+
+    @property
+    def findings(self) -> dict[str, Verdict]:
+        """What is said of single findings, by tracking identifier."""
+        return {one.tracking_id: one for one in self.said if one.tracking_uid}
+
+    def taken_over(self, stated: Iterable[str]) -> dict[str, tuple[Change, ...]]:
+        """The findings that the reader took over, with what was changed in them.
+
+        Parameters
+        ----------
+        stated
+            Tracking identifiers of all findings of the result. Those that the reader did not judge count where the
+            whole was accepted, as it is or with changes that the reader made.
+        """
+        findings = self.findings
+        with_changes = self.of_all is Answer.MODIFY and any(one.answer is Answer.MODIFY for one in findings.values())
+        others = stated if self.of_all is Answer.ACCEPT or with_changes else ()
+        taken = {name: one.changes for name, one in findings.items() if one.answer is not Answer.REJECT}
+        return {**{name: () for name in others if name not in findings}, **taken}
+
+
+def judged(session: Session, pipeline: str = "", since: datetime | None = None) -> list[Judged]:
+    """What each reader says of each result, as `readings`."""
     query = select(VerdictRow, JobRow).join(JobRow, JobRow.id == VerdictRow.job_id).where(~VerdictRow.superseded)
     if pipeline:
         query = query.where(JobRow.pipeline == pipeline)
     if since is not None:
-        query = query.where(VerdictRow.observed >= since)
+        query = query.where(VerdictRow.received >= since)
     said: dict[tuple[str, str], list[Verdict]] = {}
     jobs: dict[str, JobRow] = {}
-    with Session(database, expire_on_commit=False) as session:
-        for row, job in session.execute(query.order_by(VerdictRow.observed, VerdictRow.id)):
-            said.setdefault((job.id, row.observer or row.device), []).append(verdict(row))
-            jobs[job.id] = job
-        devices = {job.id: _device(session, job, configuration) for job in jobs.values()}
-    summaries = {job: _summary(configuration, job) for job in jobs}
-    return [_reading(jobs[job], reader, of, devices[job], summaries[job]) for (job, reader), of in said.items()]
+    for row, job in session.execute(query.order_by(VerdictRow.observed, VerdictRow.id)):
+        said.setdefault((job.id, row.observer or row.device), []).append(verdict(row))
+        jobs[job.id] = job
+    return [Judged(jobs[job], reader, tuple(of)) for (job, reader), of in said.items()]
 
 
-def _summary(configuration: Configuration, job: str) -> Summary:
+def summary_of(configuration: Configuration, job: str) -> Summary:
     """What the result states in numbers; nothing where it is no longer kept."""
     try:
         path = job_folder(configuration.node.data.absolute(), job) / SUMMARY
@@ -117,40 +158,33 @@ def _named(header: Dataset) -> str:
     return " ".join(str(header.get(name)) for name in _NAMES if header.get(name))
 
 
-def _reading(job: JobRow, reader: str, said: Sequence[Verdict], device: str, summary: Summary) -> Reading:
-    of_all = next((one.answer for one in reversed(said) if not one.tracking_uid), None)
-    one_by_one = {one.tracking_id: one for one in said if one.tracking_uid}
-    answers = [one.answer for one in one_by_one.values()]
+def _reading(one: Judged, device: str, summary: Summary) -> Reading:
+    answers = [said.answer for said in one.findings.values()]
     return Reading(
-        job.id,
-        job.study_instance_uid,
-        reader,
-        job.pipeline,
-        job.pipeline_version,
+        one.job.id,
+        one.job.study_instance_uid,
+        one.reader,
+        one.job.pipeline,
+        one.job.pipeline_version,
         device,
-        said[-1].observed.astimezone().strftime("%Y-%m"),
-        whole(answers, of_all),
+        one.said[-1].observed.astimezone().strftime("%Y-%m"),
+        whole(answers, one.of_all),
         Counter(answers),
-        tuple(_values(one_by_one, of_all, summary)),
+        tuple(_values(one, summary)),
     )
 
 
-def _values(said: Mapping[str, Verdict], of_all: Answer | None, summary: Summary) -> Iterator[Value]:
-    """The values of what the reader took over: of findings, and of all others where the whole result was accepted."""
-    stated = summary.get("findings", {})
-    for tracking_id in dict.fromkeys((*said, *(stated if of_all == Answer.ACCEPT else ()))):
-        one, finding = said.get(tracking_id), stated.get(tracking_id, {})
-        if one is not None and one.answer == Answer.REJECT:
-            continue
-        changes = {code_text(change.name): change for change in (one.changes if one else ())}
-        yield from _changed(changes.values())
-        names = summary.get("names", {})
+def _values(one: Judged, summary: Summary) -> Iterator[Value]:
+    stated, names = summary.get("findings", {}), summary.get("names", {})
+    for tracking_id, changes in one.taken_over(stated).items():
+        finding, changed = stated.get(tracking_id, {}), {code_text(change.name) for change in changes}
+        yield from _changed(changes)
         for code, number in finding.get("measurements", {}).items():
-            if code not in changes:
+            if code not in changed:
                 value = float(number["value"])
                 yield _number(names.get(code, code), number["unit"], value, value)
         for code, value in finding.get("evaluations", {}).items():
-            if code not in changes:
+            if code not in changed:
                 yield Value(names.get(code, code), "", value, value)
 
 

@@ -53,20 +53,12 @@ def _row(said: Verdict) -> VerdictRow:
         object_uid=said.object_uid,
         tracking_uid=said.tracking_uid,
         tracking_id=said.tracking_id,
-        finding=_plain(said.finding),
-        site=_plain(said.site),
+        finding=plain(said.finding),
+        site=plain(said.site),
         answer=said.answer,
-        reason=_plain(said.reason),
+        reason=plain(said.reason),
         comment=said.comment,
-        changes=[
-            {
-                "name": _plain(one.name),
-                "before": _plain_value(one.before),
-                "after": _plain_value(one.after),
-                "unit": _plain(one.unit),
-            }
-            for one in said.changes
-        ],
+        changes=plain_changes(said.changes),
         observer=said.observer,
         device=said.device,
         sender=said.sender,
@@ -76,21 +68,35 @@ def _row(said: Verdict) -> VerdictRow:
     )
 
 
-def _plain(code: Code | None) -> list[str] | None:
+def plain_changes(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    """Changed values as the table has them."""
+    return [
+        {
+            "name": plain(one.name),
+            "before": _plain_value(one.before),
+            "after": _plain_value(one.after),
+            "unit": plain(one.unit),
+        }
+        for one in changes
+    ]
+
+
+def plain(code: Code | None) -> list[str] | None:
+    """A code as the table has it."""
     return None if code is None else [str(code.value), str(code.scheme_designator), str(code.meaning)]
 
 
 def _plain_value(value: float | Code | None) -> float | list[str] | None:
-    return value if isinstance(value, float | int) else _plain(value)
+    return value if isinstance(value, float | int) else plain(value)
 
 
-def _code(plain: list[str] | None) -> Code | None:
-    return None if plain is None else Code(*plain)
+def _code(stored: list[str] | None) -> Code | None:
+    return None if stored is None else Code(*stored)
 
 
-def _value(plain: float | list[str] | None) -> float | Code | None:
-    return _code(plain) if isinstance(plain, list) else plain
+def _value(stored: float | list[str] | None) -> float | Code | None:
+    return _code(stored) if isinstance(stored, list) else stored
 
 
-def _change(plain: dict[str, Any]) -> Change:
-    return Change(Code(*plain["name"]), _value(plain["before"]), _value(plain["after"]), _code(plain["unit"]))
+def _change(stored: dict[str, Any]) -> Change:
+    return Change(Code(*stored["name"]), _value(stored["before"]), _value(stored["after"]), _code(stored["unit"]))

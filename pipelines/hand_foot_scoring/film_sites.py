@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 from dicom_sr.findings import Region, Site
 from pipelines.hand_foot_scoring.films import LimbFilm
 from pipelines.hand_foot_scoring.scoring import CELLS, Cell, Reading, Scored
+from pipelines.hand_foot_scoring.sites import Part, Side
 from pipelines.svh_sites import SVH_SITES, svh_site
 
 SQUARE = 0.072  # side of a joint's square as a share of the limb's length: 14 mm on a mean adult
+
+
+def tracking_id(side: Side, limb: Part, site: str) -> str:
+    """What a site of a patient is called in every report."""
+    suffix = f" {limb}" if site == "IP1" else ""  # a hand and a foot both have one
+    return f"SvH {side} {site}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,7 @@ class FilmSite:
     def tracking_id(self) -> str:
         """The same text in every reading of the patient, e.g. "SvH L MCP2"."""
         limb, side = self.chosen.key
-        suffix = f" {limb}" if self.name == "IP1" else ""  # a hand and a foot both have one
-        return f"SvH {side} {self.name}{suffix}"
+        return tracking_id(side, limb, self.name)
 
     @property
     def coded(self) -> Site:

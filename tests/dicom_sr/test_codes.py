@@ -116,3 +116,11 @@ def test_a_mistyped_digit_is_noticed() -> None:
 def test_a_code_is_reviewed_once() -> None:
     with pytest.raises(CodeConflict, match="69896004 was reviewed as 'Rheumatoid arthritis'"):
         codes.review_snomed(Code("69896004", "SCT", "Arthritis"), "nobody", "2026-11-28")
+
+
+def test_the_alternatives_of_a_code_are_those_of_its_family() -> None:
+    found = codes.alternatives(codes.WHY_OOD)
+    assert codes.WHY_CROPPED in found
+    assert all(str(one.value).startswith("WHY-") for one in found)
+    assert codes.alternatives(codes.OOD) == ()
+    assert codes.alternatives(codes.HAND) == ()

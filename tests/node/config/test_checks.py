@@ -274,3 +274,10 @@ def test_notifications_that_tell_of_the_patient_or_are_not_signed_are_named(
 ) -> None:
     found = checks.notifications(configuration(destinations={"tell": more}))
     assert [(one.key, one.state) for one in found] == expected
+
+
+def test_a_destination_that_waits_for_verdicts_of_a_form_that_is_off_is_named() -> None:
+    folder = {"kind": "folder", "path": "out", "profile": {"kinds": ["report", "assessment"]}}
+    (found,) = checks.verdicts(configuration(destinations={"out": folder}))
+    assert (found.key, found.state) == ("destinations.out.profile.kinds", "doubtful")
+    assert list(checks.verdicts(configuration(destinations={"out": folder}, verdicts={"form": True}))) == []

@@ -187,3 +187,15 @@ def test_the_style_of_the_reports_does_not_leak() -> None:
     before = dict(mpl.rcParams)
     plots.reliability([(0.5, 0.5, 3)])
     assert dict(mpl.rcParams) == before
+
+
+def test_shares_stand_below_each_other_and_too_few_cases_have_no_mark() -> None:
+    groups = {
+        "": [plots.Share("all", 40, 0.8, (0.7, 0.9))],
+        "month": [plots.Share("2026-10", 36, 0.75, (0.6, 0.85)), plots.Share("2026-11", 4)],
+    }
+    (axes,) = plots.shares(groups, title="Accepted", label="share").axes
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["all", "month", "2026-10", "2026-11"]
+    assert [text.get_text() for text in axes.texts] == ["40", "36", "4, too few"]
+    assert [np.shape(one.get_offsets())[0] for one in axes.collections] == [1, 1]
+    assert [tuple(np.asarray(line.get_xdata())) for line in axes.lines] == [(0.7, 0.9), (0.6, 0.85)]
