@@ -34,6 +34,7 @@ from node.reading import HERE
 
 LOOK_S = 0.5
 JOBS_SHOWN = 10
+UNKNOWN = "no longer in the configuration: it cannot be told"
 STYLES = {
     WithdrawalState.WAITING: "blue",
     WithdrawalState.TOLD: "cyan",
@@ -114,6 +115,8 @@ def withdraw(
             job_engine.withdraw(job, reason, why, who)
     finally:
         job_engine.stop()
+    with Session(database) as session, session.begin():
+        taking_back.leave_all_but(session, list(configuration.destinations), UNKNOWN)
     out.print(f"{counted(len(jobs), 'job')} withdrawn; nothing more of {'it' if len(jobs) == 1 else 'them'} is sent")
     if later:
         shown = ", ".join(job[:12] for job in later[:JOBS_SHOWN]) + (", ..." if len(later) > JOBS_SHOWN else "")
@@ -192,7 +195,7 @@ def _show_plan(
         numbers[destination] += number
     for destination, number in sorted(numbers.items()):
         known = configuration.destinations.get(destination)
-        way = "no longer in the configuration: it cannot be told" if known is None else WAYS[known.withdraw]
+        way = UNKNOWN if known is None else WAYS[known.withdraw]
         out.print(f"  {destination} may have {counted(number, 'object')}: {way}", markup=False)
     if not numbers:
         out.print("  nothing of it went out")

@@ -56,12 +56,12 @@ class WithdrawalState(StrEnum):
     TOLD = "told"  # the destination took the message, and is asked what it still has
     DONE = "done"  # told, and asked for the last time
     REFUSED = "refused"  # the destination does not take the message
-    LEFT = "left"  # the configuration says that this destination is told nothing
+    LEFT = "left"  # the configuration says that this destination is told nothing, or does not have it any more
 
 
 WITHDRAWAL: Mapping[WithdrawalState, frozenset[WithdrawalState]] = {
     WithdrawalState.WAITING: frozenset({WithdrawalState.TOLD, WithdrawalState.REFUSED, WithdrawalState.LEFT}),
-    WithdrawalState.TOLD: frozenset({WithdrawalState.DONE, WithdrawalState.WAITING}),
+    WithdrawalState.TOLD: frozenset({WithdrawalState.DONE, WithdrawalState.WAITING, WithdrawalState.LEFT}),
     # what was superseded is withdrawn by an operator, or one tells again what was refused or left
     WithdrawalState.DONE: frozenset({WithdrawalState.WAITING}),
     WithdrawalState.REFUSED: frozenset({WithdrawalState.WAITING}),

@@ -33,7 +33,7 @@ _MAY_BE_THERE: ColumnElement[bool] = and_(
     OutboxRow.sha256 != "",
     or_(
         OutboxRow.delivered.is_not(None),
-        OutboxRow.state.in_((OutboxState.WAITING, OutboxState.CANCELLED)),
+        OutboxRow.state.not_in((OutboxState.REFUSED, OutboxState.SKIPPED)),
     ),
 )
 
@@ -247,6 +247,17 @@ def put_off(session: Session, row_id: int, until: datetime, answer: str | None =
     if answer is not None:
         values["answer"] = answer
     session.execute(update(WithdrawalRow).where(WithdrawalRow.id == row_id, IS_OPEN).values(values))
+
+
+def leave_all_but(session: Session, destinations: Collection[str], answer: str) -> list[tuple[str, str]]:
+    """Leave what is to be taken back at destinations other than these; job and destination of each."""
+    gone = session.execute(
+        update(WithdrawalRow)
+        .where(IS_OPEN, WithdrawalRow.destination.not_in(destinations))
+        .values(state=WithdrawalState.LEFT, answer=answer)
+        .returning(WithdrawalRow.job_id, WithdrawalRow.destination)
+    )
+    return [(job_id, destination) for job_id, destination in gone]
 
 
 def of_jobs(session: Session, job_ids: Iterable[str]) -> list[WithdrawalRow]:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.profile import EncodingProfile
 from node.background import LONGEST_S, Loop
 from node.config import Configuration, Destination, FolderDestination
-from node.database import job_states, outbox
+from node.database import job_states, outbox, taking_back
 from node.database.connection import Database
 from node.database.device import of_device
 from node.database.tables import LaneRow
@@ -154,6 +154,8 @@ class Sender:
     def _end_what_goes_nowhere(self) -> bool:
         """End the lines to destinations that have left the configuration, with their jobs; whether that was all.
 
+        What was to be taken back there is left.
+
         What another node on the same database still sends to, it goes on sending to.
         """
         with Session(self._database) as session:
@@ -168,6 +170,9 @@ class Sender:
                 with Session(self._database) as session, session.begin():
                     outbox.give_up(session, job_id, name, GONE)
                     job_states.settle(session, job_id, self._clock())
+        with Session(self._database) as session, session.begin():
+            for job_id, name in taking_back.leave_all_but(session, {*self._lanes, *taken}, f"the destination {GONE}"):
+                job_states.note(session, job_id, "taken back", f"{name}: {GONE}; it cannot be told")
         return not left.keys() & taken
 
     def _send_due(self, name: str) -> None:

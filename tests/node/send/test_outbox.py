@@ -9,13 +9,15 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from dicom_sr.rejection_reasons import RejectionReason
 from node.background import LONGEST_S
+from node.database import taking_back
 from node.database.connection import open_database
 from node.database.migrations import migrate
 from node.database.tables import LaneRow, OutboxRow
-from node.send.outbox import Sender, longest_s
+from node.send.outbox import GONE, Sender, longest_s
 from tests.hostile_archive import HostileArchive, drip, then
-from tests.node.send.outgoing import Outgoing, Peer, destinations, outgoing, silent_peer
+from tests.node.send.outgoing import START, Outgoing, Peer, destinations, outgoing, silent_peer
 from tests.orthanc import Archive, free_port
 from tests.postgres import Postgres
 from tests.waiting import until
@@ -111,10 +113,13 @@ def test_a_destination_that_left_the_configuration_ends_its_jobs_with_that_reaso
     unconfirmed = out.job("gone", confirm=True)
     with Session(out.database) as session, session.begin():
         session.execute(update(OutboxRow).where(OutboxRow.job_id == unconfirmed).values(state="delivered"))
+        session.execute(update(OutboxRow).where(OutboxRow.job_id == unconfirmed).values(sha256="ab"))
+        taking_back.take_back(session, unconfirmed, RejectionReason.QUALITY, "wrong", START)
     sender = Sender(destinations(folder={"kind": "folder", "path": out.folder / "results"}), out.database)
     sender.start()
     try:
         until(lambda: [out.job_record(job).state for job in (waiting, shared)] == ["failed"] * 2)
+        until(lambda: ("taken back", f"gone: {GONE}; it cannot be told") in out.events(unconfirmed))
         until(lambda: out.job_record(unconfirmed).state == "done")
     finally:
         sender.stop()
