@@ -45,6 +45,8 @@ def edits(ours: Document, theirs: Document, *, succeeds: bool) -> AssessmentDocu
         raise NotAnEdit("it names neither our report as its predecessor nor a person")
     before = {group.tracking_uid: group for group in ours.groups if group.tracking_uid}
     after = {group.tracking_uid: group for group in theirs.groups if group.tracking_uid in before}
+    if not after:  # some viewers give every group a new one: then nothing was left out by anybody
+        raise NotAnEdit("it has none of the tracking UIDs of our report, by which findings are known")
     said: list[Assessment] = []
     not_understood: list[str] = []
     for uid, group in before.items():

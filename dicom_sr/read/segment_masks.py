@@ -20,7 +20,7 @@ from dicom_sr.errors import UNREADABLE, UnsuitableInput, why_unreadable
 from dicom_sr.header_numbers import numbers_in
 from dicom_sr.lawful import is_uid
 from dicom_sr.read.edited_reports import NotAnEdit
-from dicom_sr.read.statements import codes_in, device_of, observed_in
+from dicom_sr.read.statements import codes_in, device_of, named_person, observed_in
 
 MOST_PIXELS = 10**9  # of all frames of a segmentation: about a minute
 SAME_MM, PLACES = 0.01, 3  # spacings that differ by less are one; decimal places of positions that count, mm
@@ -86,7 +86,7 @@ def _edited(ours: Dataset, theirs: Dataset, go_on: Callable[[], None]) -> Assess
     if not after:
         return None
     creator, ours_by = str(theirs.get("ContentCreatorName") or ""), str(ours.get("ContentCreatorName") or "")
-    person = "" if creator.strip("^ ") == ours_by.strip("^ ") else creator
+    person = "" if creator.strip("^ ") == ours_by.strip("^ ") else named_person(creator)
     counted = {uid: one for uid, one in after.items() if person or one.by_hand}
     if not counted:
         raise NotAnEdit("it names no person, and no segment of it was made by hand")

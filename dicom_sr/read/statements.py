@@ -34,6 +34,7 @@ _TRACKING_ID = standard.DCM.TrackingIdentifier
 _PERSON = standard.DCM.PersonObserverName
 _TOPOGRAPHICAL_MODIFIER = standard.SCT.TopographicalModifier
 _REFERENCES = {"IMAGE", "COMPOSITE", "WAVEFORM"}
+_NOBODY = {"unknown", "anonymous", "anonymized", "none", "user"}
 _CONTEXT = {  # coded items that say nothing of the thing itself
     standard.DCM.ObserverType,
     standard.DCM.AlgorithmFamily,
@@ -116,7 +117,7 @@ def _document(ds: Dataset, answers: Collection[Code]) -> Document:
                 )
             )
         ),
-        person=_verifier(ds) or reading.person or _author(ds),
+        person=next(filter(None, map(named_person, (_verifier(ds), reading.person, _author(ds)))), ""),
         device=device_of(ds),
         observed=observed_in(ds),
         identity=tuple(
@@ -277,6 +278,12 @@ def _referenced(ds: Dataset, keyword: str) -> Iterator[str]:
     for study in ds.get(keyword) or ():
         for series in study.get("ReferencedSeriesSequence") or ():
             yield from _uids(series.get("ReferencedSOPSequence") or ())
+
+
+def named_person(name: str) -> str:
+    """The name of a person; empty where it is none, such as "unknown^unknown", which viewers write for want of one."""
+    words = set(name.replace("^", " ").replace("=", " ").casefold().split())
+    return "" if words <= _NOBODY else name
 
 
 def _verifier(ds: Dataset) -> str:

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
+from pydicom.uid import generate_uid
 
 from dicom_sr import codes
 from dicom_sr.assessment import Answer, Assessment, AssessmentDocument
@@ -122,11 +123,19 @@ def test_a_number_in_another_unit_is_left_alone_and_the_other_findings_count(rep
     assert document.not_understood == ("SvH L MCP2: 99MSKAI:SVH-ERO has another unit",)
 
 
+def new_tracking_uids(copy: Dataset) -> None:
+    """As OHIF saves measurements that it has loaded."""
+    for group in groups(copy):
+        named(group, "112040")[0].UID = generate_uid()
+
+
 @pytest.mark.parametrize(
     ("copy", "reason"),
     [
         ({"person": "", "succeeds": False}, "neither our report as its predecessor nor a person"),
         ({"person": ""}, "nothing in it is changed"),
+        ({"person": "unknown^unknown"}, "nothing in it is changed"),
+        ({"change": new_tracking_uids}, "none of the tracking UIDs of our report"),
     ],
 )
 def test_a_copy_in_which_nobody_takes_a_stand_says_nothing(
