@@ -20,6 +20,7 @@ from dicom_sr.profile import EncodingProfile
 from dicom_sr.read.headers import PATIENT, STUDY, chosen, is_image, offset_from_utc
 from dicom_sr.segment_places import SegmentPlaces
 from dicom_sr.uids import result_key, uid
+from dicom_sr.versions import NOTHING_EARLIER, Earlier
 
 SERIES_MARK = "AI"  # every SeriesDescription of the node starts with it
 
@@ -70,6 +71,7 @@ class Provenance:
     created: datetime
     job: str = ""  # id of the job that found it
     earlier_jobs: tuple[str, ...] = ()  # that it revises, the latest first
+    earlier: Earlier = NOTHING_EARLIER  # the version that it revises
     left_out: tuple[str, ...] = ()  # what is missing beside this object, in sentences for a reader
     # by index of the derived volume: what refers to its slices (`derived_series.derived_references`), made once
     references: dict[int, list[Dataset]] = field(default_factory=dict, compare=False, repr=False)
@@ -95,7 +97,24 @@ class Provenance:
     @property
     def limits(self) -> tuple[str, ...]:
         """What the reader must know: the remarks of the result, what is missing, and who the patient is said to be."""
-        return (*getattr(self.result, "remarks", ()), *self.left_out, *self._identity_changed)
+        return (
+            *getattr(self.result, "remarks", ()),
+            *self._which_version,
+            *self.left_out,
+            *self._identity_changed,
+        )
+
+    @property
+    def version(self) -> int:
+        """Which version of the result it is: 1 for the first."""
+        return self.earlier.number + 1
+
+    @property
+    def _which_version(self) -> tuple[str, ...]:
+        """That the result takes the place of an earlier one."""
+        if self.version == 1:
+            return ()
+        return (f"Version {self.version} of this result. It takes the place of the earlier one.",)
 
     @cached_property
     def _identity_changed(self) -> tuple[str, ...]:
@@ -178,11 +197,21 @@ class Provenance:
         elif not self.headers or self.result.from_record is not None:
             # no image tells one record from another: what was found does
             form.append(hashlib.sha256(repr((self.subject, self.result.findings)).encode()).hexdigest())
+        if self.version > 1:  # its objects say so
+            form.append(f"version {self.version}")
         return (*result_key(self.model, sources), *form)
 
     def uid(self, *what: str) -> str:
-        """The UID of an object of this result."""
-        return uid(self.profile.uid_root, *self._key, *what)
+        """The UID of an object or a series of this result.
+
+        Parameters
+        ----------
+        what
+            The kind of its series first: where an earlier version lies in another series for another destination, the
+            object is another one.
+        """
+        place = self.earlier.places.get(what[0])
+        return uid(self.profile.uid_root, *self._key, *((place.series_instance_uid,) if place else ()), *what)
 
     @property
     def device_uid(self) -> str:
@@ -205,8 +234,18 @@ class Provenance:
         number = 1000 * (base + slot) + (whole_number_in(self.header, "SeriesNumber") or 0)
         return max(1, min(number, 2**31 - 1))
 
-    def series_description(self, what: str) -> str:
-        """SeriesDescription, at most 64 characters: the mark, the pipeline, its version and `what`."""
+    def series_description(self, what: str, *, of_version: bool) -> str:
+        """SeriesDescription, at most 64 characters: the mark, the pipeline, its version and `what`.
+
+        Parameters
+        ----------
+        what
+            End of it.
+        of_version
+            Whether the series is of one version of the result.
+        """
+        if of_version and self.version > 1:
+            what = f"{what}, version {self.version}".removeprefix(", ")
         text = f"{SERIES_MARK} {self.result.title} {self.model.version}"
         return f"{text[: 63 - len(what)]} {what}" if what else text[:64]
 

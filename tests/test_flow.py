@@ -267,6 +267,8 @@ def test_late_images_make_a_new_job_whose_report_names_the_one_before(node: Runn
     (revised,) = [ds for ds in reports if "PredecessorDocumentsSequence" in ds]
     (other,) = [ds for ds in reports if ds is not revised]
     assert str(other.SOPInstanceUID) in str(revised.PredecessorDocumentsSequence)
+    assert (other.SeriesInstanceUID, other.SeriesDescription) == (revised.SeriesInstanceUID, revised.SeriesDescription)
+    assert (other.InstanceNumber, revised.InstanceNumber) == (1, 2)
 
 
 def test_an_unsuitable_series_ends_with_a_reason_and_costs_the_next_one_nothing(

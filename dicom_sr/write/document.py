@@ -68,8 +68,9 @@ def encode_enhanced_report(
     others
         The other objects of the result, which the report refers to.
     """
-    ds = document(provenance, "report", EnhancedSRStorage, _tree(provenance, others), names_of(others))
     named = list(predecessors)
+    names = (*names_of(others), *names_of(named))
+    ds = document(provenance, "report", EnhancedSRStorage, _tree(provenance, others), names)
     if named:
         ds.PredecessorDocumentsSequence = predecessor_items(named)
     finish(ds, provenance, "report")

@@ -16,6 +16,7 @@ from dicom_sr.lawful import is_uid, unlawful
 from dicom_sr.profile import EncodedObject, EncodingProfile, Kind
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import PATIENT, STUDY
+from dicom_sr.versions import NOTHING_EARLIER, Earlier
 from dicom_sr.write.derived_series import COPIED, encode_derived
 from dicom_sr.write.diagnostic_report import encode_diagnostic_report
 from dicom_sr.write.document import encode_document, encode_enhanced_report
@@ -48,7 +49,7 @@ def encode(
     profile: EncodingProfile,
     created: datetime,
     folder: Path,
-    predecessors: Sequence[EncodedObject] = (),
+    earlier: Earlier = NOTHING_EARLIER,
     job: str = "",
     earlier_jobs: Sequence[str] = (),
 ) -> tuple[EncodedObject, ...]:
@@ -63,8 +64,9 @@ def encode(
         images (`dicom_sr.read.moments`), so that it makes the same objects of the same images at any time.
     folder
         Where the Part 10 files go; made if absent. Existing files of the same names are replaced.
-    predecessors
-        The objects of the result that this one revises. Its reports are named in PredecessorDocumentsSequence.
+    earlier
+        The version of the result that this one revises, if there is one. Its reports are named in
+        PredecessorDocumentsSequence, and documents and overlays go into its series (`dicom_sr.versions`).
     job
         Id of the job that found the result: the identifier of a FHIR resource.
     earlier_jobs
@@ -75,7 +77,7 @@ def encode(
     EncodingError
         If the result does not fit together: a bug of the pipeline that made it. Also if an object cannot be made.
     """
-    written = encode_what_can_be(result, profile, created, folder, predecessors, job, earlier_jobs)
+    written = encode_what_can_be(result, profile, created, folder, earlier, job, earlier_jobs)
     if written.left_out:
         first = next((one.cause for one in written.left_out if one.cause), None)
         raise EncodingError("; ".join(str(one) for one in written.left_out)) from first
@@ -87,7 +89,7 @@ def encode_what_can_be(
     profile: EncodingProfile,
     created: datetime,
     folder: Path,
-    predecessors: Sequence[EncodedObject] = (),
+    earlier: Earlier = NOTHING_EARLIER,
     job: str = "",
     earlier_jobs: Sequence[str] = (),
 ) -> Written:
@@ -99,7 +101,7 @@ def encode_what_can_be(
         If the result does not fit together, an object that is not optional cannot be made, or an image cannot be
         referred to.
     """
-    encoding = Encoding(result, profile, created, folder, predecessors, job, earlier_jobs)
+    encoding = Encoding(result, profile, created, folder, earlier, job, earlier_jobs)
     series = encoding.derived_series()
     rest = encoding.rest()
     return replace(rest, objects=(*series, *rest.objects))
@@ -117,12 +119,13 @@ class Encoding:
         profile: EncodingProfile,
         created: datetime,
         folder: Path,
-        predecessors: Sequence[EncodedObject] = (),
+        earlier: Earlier = NOTHING_EARLIER,
         job: str = "",
         earlier_jobs: Sequence[str] = (),
     ) -> None:
-        self._provenance, self._folder = Provenance(result, profile, created, job, tuple(earlier_jobs)), folder
-        self._revised = [predecessor for predecessor in predecessors if predecessor.kind == "report"]
+        self._provenance = Provenance(result, profile, created, job, tuple(earlier_jobs), earlier)
+        self._folder = folder
+        self._revised = [one for one in earlier.objects if one.kind == "report"]
         nobody_asks = isinstance(result, NotRun) and not profile.not_run_reports
         self._kinds: list[Kind] = [] if nobody_asks else list(dict.fromkeys(profile.kinds))
         if self._kinds:

@@ -23,9 +23,10 @@ from pydicom.uid import (
 )
 
 from dicom_sr.lawful import make_texts_lawful
-from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, Kind
+from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, Kind, kind_of
 from dicom_sr.provenance import Provenance, software_version
 from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, offset_from_utc
+from dicom_sr.versions import IN_ONE_SERIES, put_behind
 from dicom_sr.write.equipment import contributing_equipment
 from dicom_sr.write.explicit_vr import SharedElements, encoded
 from dicom_sr.write.part10 import meta_information, write_part10
@@ -106,7 +107,8 @@ def finish(ds: Dataset, provenance: Provenance, what: str = "") -> Dataset:
     _when(ds, provenance)
     _by_whom(ds, provenance)
     _for_which_order(ds, provenance, sop_class)
-    ds.SeriesDescription = provenance.series_description(what)
+    ds.SeriesDescription = provenance.series_description(what, of_version=kind_of(ds) not in IN_ONE_SERIES)
+    put_behind(provenance.earlier, ds)
     _dimensions(ds, provenance)
     _flags(ds, provenance, sop_class)
     _side(ds, provenance, sop_class, laterality(provenance))

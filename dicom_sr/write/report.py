@@ -83,7 +83,7 @@ def _write(
     twin_of: str | None,
 ) -> EncodedObject:
     kind = "report" if form == "comprehensive_3d" else "report_comprehensive"
-    ds = document(provenance, kind, _CLASSES[form], tree.content, tree.names)
+    ds = document(provenance, kind, _CLASSES[form], tree.content, (*tree.names, *names_of(predecessors)))
     if predecessors:
         ds.PredecessorDocumentsSequence = predecessor_items(predecessors)
     finish(ds, provenance, "report")

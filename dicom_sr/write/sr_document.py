@@ -232,6 +232,6 @@ def result_objects(others: Sequence[EncodedObject]) -> list[Dataset]:
 
 
 def names_of(others: Iterable[EncodedObject]) -> tuple[str, ...]:
-    """What names a report that refers to these objects: with others it is another report."""
+    """What names a report that refers to these objects, or revises them: with others it is another report."""
     uids = "\n".join(sorted(one.sop_instance_uid for one in others))
     return (hashlib.sha256(uids.encode()).hexdigest(),) if uids else ()

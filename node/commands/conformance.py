@@ -211,6 +211,10 @@ def _created(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
             "1411), or to an outline with `segmented_regions: outline`. What is kept of IHE AI Results stands in the "
             "[IHE integration statement](ihe-integration-statement.md).",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
+            "Where a job revises another, which late images, other settings or another model bring about, its report "
+            "names the report before it in Predecessor Documents Sequence. Reports, key objects, documents, "
+            "presentation states and segmentations lie in the series of the earlier version with higher Instance "
+            "Numbers; series of images are of one version, and their Series Description says which.",
             "What takes objects back is a rejection note (IHE RAD TF-2 4.66): a Key Object Selection Document (TID "
             f"2010) in their study and in a series of its own, titled {_titles()}. Its tree and its Current Requested "
             "Procedure Evidence Sequence name every object that is taken back, the Key Object Description says why.",

@@ -126,6 +126,24 @@ def reports_sent(session: Session, job_id: str, data: Path) -> tuple[EncodedObje
     return tuple(encoded_object(row, data) for row in rows)
 
 
+def sent_to(
+    session: Session, job_id: str, destination: str, kinds: Sequence[Kind], data: Path
+) -> tuple[EncodedObject, ...]:
+    """The objects of a job, of some kinds, that were queued for a destination."""
+    rows = session.scalars(
+        select(ObjectRow)
+        .join(OutboxRow, OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid)
+        .where(OutboxRow.job_id == job_id, OutboxRow.destination == destination, ObjectRow.kind.in_(kinds))
+        .order_by(ObjectRow.sop_instance_uid)
+    )
+    return tuple(encoded_object(row, data) for row in rows)
+
+
+def number_sent(session: Session, job_ids: Sequence[str]) -> int:
+    """Of how many of the jobs anything was queued."""
+    return session.scalar(select(func.count(OutboxRow.job_id.distinct())).where(OutboxRow.job_id.in_(job_ids))) or 0
+
+
 # ---- lines: new ones
 def queue(
     session: Session, job_id: str, destination: str, objects: Sequence[EncodedObject], *, confirm: bool, now: datetime

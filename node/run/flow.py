@@ -21,11 +21,12 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.profile import EncodedObject, EncodingProfile
+from dicom_sr.profile import EncodingProfile
+from dicom_sr.versions import Earlier
 from dicom_sr.words import counted
 from node.config import Configuration, Destination, FhirDestination
 from node.data_folder import job_folder
-from node.database import job_states, outbox, withdrawals
+from node.database import job_states, outbox
 from node.database.connection import Database
 from node.database.device import of_device
 from node.database.jobs import ON_REQUEST, JobState
@@ -35,6 +36,7 @@ from node.files import FULL, free_bytes, is_full
 from node.models.versions import placed
 from node.reading import Reader
 from node.run.choice import Choice, choose
+from node.run.earlier_results import earlier_results
 from node.run.hand_over import destination_of, digest, encoding, note_choice, queue
 from node.run.job_folder import JobFolder
 from node.run.job_images import JobImages
@@ -536,8 +538,14 @@ class Flow:
         note = self.folder(job.id).read_note(StudyNote)
         if not profiles or (note is not None and note.patients > 1):  # whose file should it go into?
             return None
-        predecessors = self._predecessors(job) if not_run is None else ()
-        sent = [(item.sop_instance_uid, item.sha256) for item in predecessors]
+        earlier: dict[str, Earlier] = {}
+        if not_run is None and not job.shadow:
+            with Session(self._database) as session:
+                earlier = earlier_results(session, self._configuration, job, profiles, self._data)
+        sent = [
+            (name, one.number, [(item.sop_instance_uid, item.sha256) for item in one.objects])
+            for name, one in sorted(earlier.items())
+        ]
 
         def key_of(result: str | None) -> str:
             return digest([result, not_run, sent, sorted(profiles), job.revision])
@@ -553,7 +561,7 @@ class Flow:
                 *self._asked(job),
                 result=result,
                 not_run=not_run,
-                predecessors=predecessors,
+                earlier=earlier,
                 profiles=profiles,
                 created=job.created,
                 revision=job.revision,
@@ -601,15 +609,6 @@ class Flow:
             return self._infer(job)
         except UnsuitableInput as error:
             raise JobFailed(str(error)) from error
-
-    def _predecessors(self, job: JobRow) -> tuple[EncodedObject, ...]:
-        """The reports of the job that this one revises, if they were queued for any destination and not withdrawn."""
-        if job.predecessor is None:
-            return ()
-        with Session(self._database) as session:
-            sent = outbox.reports_sent(session, job.predecessor, self._data)
-            withdrawn = withdrawals.withdrawn_objects(session, (item.sop_instance_uid for item in sent))
-        return tuple(item for item in sent if item.sop_instance_uid not in withdrawn)
 
     def _earlier_jobs(self, job: JobRow) -> tuple[str, ...]:
         """The jobs that this one revises, the latest first."""

@@ -9,7 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from dicom_sr.profile import EncodedObject, EncodingProfile
+from dicom_sr.profile import EncodingProfile
+from dicom_sr.versions import Earlier
 
 Settings: TypeAlias = dict[str, object]
 """The `settings` of a route, which only its pipeline understands."""
@@ -66,7 +67,7 @@ class Encode:
     settings: Settings
     result: str | None  # SHA-256 of the result; None where there is none
     not_run: str | None  # why there is none
-    predecessors: tuple[EncodedObject, ...]  # reports of the job that this one revises
+    earlier: dict[str, Earlier]  # what the destinations of each profile have of the job that this one revises
     profiles: dict[str, EncodingProfile]  # by a short digest of each
     created: datetime  # of the job: the time that the objects hold where no image names one
     revision: str  # `Job.revision`

@@ -28,6 +28,7 @@ import node.log
 from dicom_sr.errors import DicomError, EncodingError, UnsuitableInput
 from dicom_sr.findings import Model, NotRun, Result
 from dicom_sr.profile import FOREIGN_KINDS, EncodedObject
+from dicom_sr.versions import NOTHING_EARLIER
 from node.box import settle_in
 from node.data_folder import keep_private
 from node.files import FULL, is_full, write_whole
@@ -123,9 +124,8 @@ def encode(asked: Encode, warm: Warm, tell: Tell) -> Encoded:
     encodings: dict[str, Encoding] = {}
     for name, profile in asked.profiles.items():
         being_made = written.begin(name)
-        encodings[name] = Encoding(
-            what, profile, moment, being_made, asked.predecessors, folder.path.name, asked.earlier_jobs
-        )
+        earlier = asked.earlier.get(name, NOTHING_EARLIER)
+        encodings[name] = Encoding(what, profile, moment, being_made, earlier, folder.path.name, asked.earlier_jobs)
         written.add(name, encodings[name].derived_series())
     if written.objects and asked.series_first:
         folder.write_note(SeriesNote(asked.key, tuple(written.objects.values()), written.twins))

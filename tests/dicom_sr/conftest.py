@@ -11,6 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_sr.findings import NotRun, Result
+from dicom_sr.versions import earlier_version
 from dicom_sr.write.encode import EncodedObject, EncodingProfile, encode
 from pipelines.examples import REPORTING, makers
 
@@ -30,7 +31,9 @@ def encoded(tmp_path: Path) -> Encode:
     ) -> dict[str, list[Dataset]]:
         chosen = profile or EncodingProfile(kinds=kinds or EncodingProfile().kinds)  # type: ignore[arg-type]
         found: dict[str, list[Dataset]] = {}
-        for one in encode(result, chosen, CREATED, tmp_path / "objects", predecessors):
+        for one in encode(
+            result, chosen, CREATED, tmp_path / "objects", earlier_version(len(predecessors), predecessors)
+        ):
             found.setdefault(one.kind, []).append(pydicom.dcmread(one.path))
         return found
 

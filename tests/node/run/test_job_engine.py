@@ -353,6 +353,11 @@ def test_destinations_with_other_profiles_get_the_form_they_ask_for(running: Run
     ]
 
 
+def kinds_in_series_of(running: Running, job: Job, other: Job) -> set[str]:
+    there = {one.series_instance_uid for one in running.engine.show(other.id).objects}
+    return {one.kind for one in running.engine.show(job.id).objects if one.series_instance_uid in there}
+
+
 def test_a_revised_report_names_the_one_before(running: Running) -> None:
     instances = mr_instances(3)
     running.bench.store(instances)
@@ -367,6 +372,9 @@ def test_a_revised_report_names_the_one_before(running: Running) -> None:
     )
     assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID in earlier
     assert report.sop_instance_uid not in earlier
+    # it lies beside that one, with a higher number; captures of the two are not mixed
+    assert kinds_in_series_of(running, second, first) == {"report", "presentation_state"}
+    assert pydicom.dcmread(running.bench.data / report.path).InstanceNumber == 2
 
 
 def test_a_result_on_replaced_images_has_uids_of_its_own_and_names_the_one_before(running: Running) -> None:
@@ -381,7 +389,7 @@ def test_a_result_on_replaced_images_has_uids_of_its_own_and_names_the_one_befor
     assert running.run(again) == "sending"
     before, after = (running.engine.show(job.id).objects for job in (first, again))
     assert not {o.sop_instance_uid for o in before} & {o.sop_instance_uid for o in after}
-    assert not {o.series_instance_uid for o in before} & {o.series_instance_uid for o in after}
+    assert kinds_in_series_of(running, again, first) == {"report", "presentation_state"}
     (report,) = (o for o in after if o.kind == "report" and o.twin_of is None)
     assert "PredecessorDocumentsSequence" in pydicom.dcmread(running.bench.data / report.path)
 

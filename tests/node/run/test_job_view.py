@@ -515,7 +515,7 @@ def _made(
     try:
         inferred = workers.call(Infer(folder.path, *pipeline))
         assert isinstance(inferred, Inferred)
-        asked = Encode(folder.path, *pipeline, inferred.sha256, None, (), profiles, CREATED, "", "key")
+        asked = Encode(folder.path, *pipeline, inferred.sha256, None, {}, profiles, CREATED, "", "key")
         if series_there is None:
             assert isinstance(workers.call(asked), Encoded)
         else:

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from dicom_sr.profile import EncodedObject, EncodingProfile
+from dicom_sr.versions import Earlier, SeriesPlace
 from node.run import messages
 from node.run.messages import (
     Answer,
@@ -42,7 +43,7 @@ SETTINGS: dict[str, object] = {"limit": 0.5, "names": ["a", "b"], "model": None}
             SETTINGS,
             result=None,
             not_run="too few slices",
-            predecessors=(REPORT,),
+            earlier={"ab": Earlier(1, (REPORT,), {"report": SeriesPlace("1.5", {"SeriesNumber": "7"})})},
             profiles={"ab": EncodingProfile(kinds=("report",), institution="St. Elsewhere")},
             created=datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
             revision="r",

@@ -49,7 +49,7 @@ class Bed:
             "old": EncodingProfile(not_run_reports=True, measurement_report="comprehensive"),
         }
         request = Encode(
-            self.folder.path, "trial", self.settings(), result, not_run, (), profiles, created, revision, "key"
+            self.folder.path, "trial", self.settings(), result, not_run, {}, profiles, created, revision, "key"
         )
         encoded = answer(request, self.warm)
         note = self.folder.finished_objects("key")
@@ -129,7 +129,7 @@ def test_the_report_of_each_destination_refers_to_what_that_destination_gets(bed
     }
     profiles = {name: EncodingProfile(kinds=of) for name, of in kinds.items()}
     sha256 = inferred(bed).sha256
-    request = Encode(bed.folder.path, "trial", bed.settings(), sha256, None, (), profiles, CREATED, "", "key")
+    request = Encode(bed.folder.path, "trial", bed.settings(), sha256, None, {}, profiles, CREATED, "", "key")
     assert isinstance(answer(request, bed.warm), Encoded)
     note = bed.folder.finished_objects("key")
     assert note is not None
@@ -214,6 +214,6 @@ def test_a_changed_result_fails_its_job_with_a_sentence_and_costs_no_worker(bed:
     path = bed.folder.path / "result.plain"
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
     request = Encode(
-        bed.folder.path, "trial", bed.settings(), done.sha256, None, (), {"new": EncodingProfile()}, CREATED, "", "key"
+        bed.folder.path, "trial", bed.settings(), done.sha256, None, {}, {"new": EncodingProfile()}, CREATED, "", "key"
     )
     assert answer(request, bed.warm) == Failed("result.plain of the job is not what was written")
