@@ -75,6 +75,18 @@ def test_a_result_of_images_that_are_rejected_is_taken_back_and_the_rest_is_run_
     assert first.rejected in page
 
 
+def test_a_note_right_after_its_images_leaves_no_result_of_them_unmarked(node: RunningNode, knee: list[Path]) -> None:
+    sent = fresh(knee, counted=True)
+    assert set(node.send([*sent.images, rejection_note(sent.images[:2], RejectionReason.PATIENT_SAFETY)])) == {0}
+    assert the_job_on(node, sent.study, 10).state == JobState.DONE
+    whole = [job for job in node.jobs(sent.study) if len(job.sop_instance_uids) == 12]
+    assert all(job.rejected for job in whole)
+    again = rejection_note(sent.images[2:], RejectionReason.PATIENT_SAFETY)
+    assert set(node.send([again])) == {0}
+    until(lambda: the_job_on(node, sent.study, 10).rejected, "the other job is marked too")
+    assert len(node.jobs(sent.study)) == 1 + len(whole)
+
+
 def test_images_that_come_after_the_note_that_rejects_them_are_kept_and_not_processed(
     node: RunningNode, knee: list[Path]
 ) -> None:

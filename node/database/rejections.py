@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, or_, select, update
+from sqlalchemy import Select, bindparam, delete, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
 from node.database.queries import in_chunks
 from node.database.states import REJECTION_NOTE, RejectionNoteState, before
-from node.database.tables import InstanceRow, JobRow, KeyObjectRow, ObjectRow, RejectionRow, SeriesRow
+from node.database.tables import InstanceRow, JobRow, KeyObjectRow, ObjectRow, RejectionRow, SeriesRow, StudyRow
 
 # The objects of these UIDs that were rejected, with the study and the patient of the note; the latest note counts.
 BEFORE_RECEIPT: Select[*tuple[Any, ...]] = (
@@ -24,10 +24,32 @@ BEFORE_RECEIPT: Select[*tuple[Any, ...]] = (
 
 
 # ---- notes
-def waiting(session: Session, limit: int) -> list[KeyObjectRow]:
-    """Key object documents that nobody has looked into, the first received first."""
-    waits = KeyObjectRow.state == RejectionNoteState.WAITING
-    return list(session.scalars(select(KeyObjectRow).where(waits).order_by(KeyObjectRow.received).limit(limit)))
+def waiting(session: Session, limit: int, without: Collection[str] = ()) -> list[KeyObjectRow]:
+    """Key object documents that nobody has looked into, the first received first.
+
+    Parameters
+    ----------
+    limit
+        How many at most.
+    without
+        SOP Instance UIDs of those that are left alone for now.
+    """
+    waits = KeyObjectRow.state == literal(RejectionNoteState.WAITING.value, literal_execute=True)
+    found = session.scalars(
+        select(KeyObjectRow).where(waits).order_by(KeyObjectRow.received).limit(limit + len(without))
+    )
+    return [row for row in found if row.sop_instance_uid not in without][:limit]
+
+
+def lock(session: Session, row: KeyObjectRow) -> None:
+    """Keep everybody else from the note and what comes of its study, until the session's transaction ends.
+
+    To be done first, by writing: see `node.database.job_states.locked`.
+    """
+    study = StudyRow.study_instance_uid == row.study_instance_uid
+    session.execute(update(StudyRow).where(study).values(last_received=StudyRow.last_received))
+    note = KeyObjectRow.sop_instance_uid == row.sop_instance_uid
+    session.execute(update(KeyObjectRow).where(note).values(attempts=KeyObjectRow.attempts))
 
 
 def count_attempt(session: Session, note_uid: str) -> int:

@@ -13,7 +13,7 @@ InstanceRow      node.receive.store.receipt_import, node.receive.store.retention
 SeriesRow        node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
                  node.database.erasure, node.database.rejections
 StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
-                 node.database.erasure
+                 node.database.erasure, node.database.rejections
 DecisionRow      node.route.dispatch, node.database.erasure, node.database.history
 JobRow           node.database.job_states, node.database.withdrawals, node.database.erasure
 EventRow         node.database.job_states, node.database.erasure, node.database.history

@@ -15,7 +15,7 @@ so:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -43,15 +43,10 @@ class Outcome:
     marked: Sequence[str] = field(default=())  # and those whose results were made before
 
 
-def act(
-    session: Session,
-    row: KeyObjectRow,
-    note: RejectionNote,
-    sender: str,
-    settings: RejectionNoteSettings,
-    now: datetime,
-) -> Outcome:
-    """Do what a note asks, in the caller's transaction; a second time it is the same, and nothing more.
+def objection(
+    session: Session, row: KeyObjectRow, note: RejectionNote, sender: str, settings: RejectionNoteSettings
+) -> Outcome | None:
+    """Why nothing is done for a note; None where it is to be obeyed.
 
     Parameters
     ----------
@@ -62,21 +57,34 @@ def act(
     sender
         AE title of who sent it; empty: it came without one.
     settings
-        What is done, and who may ask for it.
-    now
-        The time, timezone aware.
+        Who may reject.
     """
     if note.reason is RejectionReason.RETENTION:
         return Outcome(RejectionNoteState.LEFT, "kept no longer elsewhere: nothing is wrong with the images")
     if settings.senders and sender not in settings.senders:
         who = sender or "its sender"
         return Outcome(RejectionNoteState.REFUSED, f"{who} is not in receive.rejection_notes.senders")
+    why = _contradiction(session, row, note)
+    return Outcome(RejectionNoteState.REFUSED, why) if why else None
+
+
+def act(session: Session, note: RejectionNote, sender: str, settings: RejectionNoteSettings, now: datetime) -> Outcome:
+    """Do what a note asks, in the caller's transaction; a second time it is the same, and nothing more.
+
+    Parameters
+    ----------
+    note
+        What it says, and nobody objects to; what it rejects is remembered already.
+    sender
+        AE title of who sent it; empty: it came without one.
+    settings
+        What is done with results.
+    now
+        The time, timezone aware.
+    """
     made = rejections.results_among(session, note.objects)
-    if why := _contradiction(session, row, note, made):
-        return Outcome(RejectionNoteState.REFUSED, why)
     ours = {one.sop_instance_uid for one in made}
     images = [uid for uid in note.objects if uid not in ours]
-    rejections.remember(session, row.sop_instance_uid, note.reason, images)
     series = rejections.reject(session, note.study_instance_uid, note.reason, images)
     stopped = list[str]()
     marked = list[str]()
@@ -90,13 +98,14 @@ def act(
     return Outcome(RejectionNoteState.OBEYED, _summary(note, len(ours)), stopped, marked)
 
 
-def _contradiction(session: Session, row: KeyObjectRow, note: RejectionNote, made: Collection[ObjectRow]) -> str | None:
+def _contradiction(session: Session, row: KeyObjectRow, note: RejectionNote) -> str | None:
     """Why a note cannot be right: what it claims to be of its own study and patient is not."""
     for study, patient in rejections.images_here(session, note.objects):
         if study != note.study_instance_uid:
             return "it names images of another study as those of its own"
         if not same_patient(row.patient, patient):
             return "it names images of another patient than its own"
+    made = rejections.results_among(session, note.objects)
     if any(one.study_instance_uid != note.study_instance_uid for one in made):
         return "it names results of another study as those of its own"
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
@@ -15,18 +15,20 @@ from node.background import Loop
 from node.config import RejectionNoteSettings
 from node.database import rejections
 from node.database.connection import Database
+from node.database.queries import in_chunks
 from node.database.states import RejectionNoteState
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, KeyObjectRow, WithdrawalRow
-from node.errors import MustWait, NodeError, ReadingFailed
+from node.errors import BeingStopped, MustWait, NodeError, ReadingFailed
 from node.reading import Reader
-from node.rejections.acting import Outcome, act
+from node.rejections.acting import Outcome, act, objection
 from node.rejections.reading import note_in
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.5
-PAUSE_S = 10.0  # where a document cannot be read now
+PAUSE = timedelta(minutes=1)  # where a document cannot be read now
 AT_ONCE = 20  # documents a round
+REMEMBERED_AT_ONCE = 5_000  # objects of a note in one transaction: others write in between
 ATTEMPTS = 3  # at reading one that ends what reads it
 NOTE = "rejection note"  # in the audit trail
 
@@ -62,16 +64,12 @@ class RejectionNotes:
         self._database, self._instances, self._settings = database, instances, settings
         self._reader, self._stop_work, self._clock = reader, stop_work, clock
         self._last: dict[str, RejectionNote] = {}  # obeyed in the round before
+        self._away: dict[str, datetime] = {}  # until when documents are left alone that cannot be read now
         self.loop = Loop("rejection notes", self._work, every_s=POLL_S)
         """Looks twice a second, once it is started."""
 
-    def _work(self) -> float | None:
-        try:
-            self.look()
-        except MustWait as error:
-            log.warning("rejection notes wait", extra={"reason": str(error)})
-            return PAUSE_S
-        return None
+    def _work(self) -> None:
+        self.look()
 
     def look(self) -> int:
         """Deal with what has come in; how many documents those were.
@@ -79,11 +77,15 @@ class RejectionNotes:
         What was obeyed in the last round is obeyed once more: the receipts of its images, or the decision about them,
         may have been on their way.
 
+        One that cannot be read now is left alone for a while, so that others get their turn.
+
         Raises
         ------
-        MustWait
-            If one cannot be read now.
+        BeingStopped
+            If the node is.
         """
+        now = self._clock()
+        self._away = {uid: until for uid, until in self._away.items() if until > now}
         again, self._last = self._last, {}
         for uid, note in again.items():
             with Session(self._database) as session:
@@ -91,7 +93,7 @@ class RejectionNotes:
             if row is not None:
                 self._obey(row, note, again=True)
         with Session(self._database) as session:
-            found = rejections.waiting(session, AT_ONCE)
+            found = rejections.waiting(session, AT_ONCE, self._away)
         for row in found:
             if self.loop.stopping.is_set():
                 break
@@ -107,8 +109,12 @@ class RejectionNotes:
         if path is not None and not own and self._settings.action != "ignore":
             try:
                 note = self._reader.call(note_in, self._instances / path)
-            except MustWait:
+            except BeingStopped:
                 raise
+            except MustWait as error:
+                log.warning("rejection note waits", extra={"sop_instance_uid": uid, "reason": str(error)})
+                self._away[uid] = self._clock() + PAUSE
+                return
             except NodeError as error:
                 self._not_read(row, error)
                 return
@@ -127,19 +133,27 @@ class RejectionNotes:
                 self._close(session, row, "", Outcome(RejectionNoteState.REFUSED, f"it cannot be read: {error}"))
 
     def _obey(self, row: KeyObjectRow, note: RejectionNote, *, again: bool = False) -> None:
-        with Session(self._database) as session, session.begin():
+        uid = row.sop_instance_uid
+        with Session(self._database) as session:
             sender = session.scalar(
                 select(AssociationRow.calling_ae_title)
                 .join(InstanceRow, InstanceRow.association_id == AssociationRow.id)
-                .where(InstanceRow.sop_instance_uid == row.sop_instance_uid)
+                .where(InstanceRow.sop_instance_uid == uid)
             )
-            done = act(session, row, note, sender or "", self._settings, self._clock())
+            refused = objection(session, row, note, sender or "", self._settings)
+        if refused is None and not again:
+            for some in in_chunks(note.objects, REMEMBERED_AT_ONCE):
+                with Session(self._database) as session, session.begin():
+                    rejections.remember(session, uid, note.reason, some)
+        with Session(self._database) as session, session.begin():
+            rejections.lock(session, row)
+            done = refused or act(session, note, sender or "", self._settings, self._clock())
             if not again or done.stopped or done.marked:
                 self._close(session, row, sender or "", done)
         for job_id in done.stopped:
             self._stop_work(job_id)
         if done.state is RejectionNoteState.OBEYED and not again:
-            self._last[row.sop_instance_uid] = note
+            self._last[uid] = note
 
     def _close(self, session: Session, row: KeyObjectRow, sender: str, done: Outcome) -> None:
         rejections.close(session, row.sop_instance_uid, done.state, done.why)

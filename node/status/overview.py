@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Select, Text, case, cast, false, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from dicom_sr.rejection_reasons import RejectionReason
 from dicom_sr.words import counted
 from node.database import outbox
 from node.database.connection import Database
@@ -110,6 +111,7 @@ class StudyTotals:
     jobs: Mapping[str, int] = field(default_factory=dict)  # by state
     patients: int = 1  # whom its images are of; of no more than `PATIENTS_TOLD_APART`
     came_back: int = 0  # results of this software that were sent to the node and are stored
+    rejected: Mapping[str, int] = field(default_factory=dict)  # images by why they were, as rejection notes say it
 
 
 @dataclass(frozen=True)
@@ -540,6 +542,14 @@ def _totals(session: Session, studies: Sequence[str]) -> dict[str, StudyTotals]:
         .group_by(InstanceRow.study_instance_uid)
     ):
         found[study] = replace(found[study], came_back=count)
+    for study, code, count in session.execute(
+        select(InstanceRow.study_instance_uid, InstanceRow.rejected, func.count())
+        .where(InstanceRow.study_instance_uid.in_(studies), InstanceRow.rejected != "")
+        .group_by(InstanceRow.study_instance_uid, InstanceRow.rejected)
+        .order_by(InstanceRow.rejected)
+    ):
+        meaning = RejectionReason(code).meaning
+        found[study] = replace(found[study], rejected={**found[study].rejected, meaning: count})
     return {
         study: replace(totals, patients=len(set(_numbers(session, study).values())) or 1)
         for study, totals in found.items()

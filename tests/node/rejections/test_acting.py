@@ -17,7 +17,7 @@ from node.database.jobs import Job, JobState
 from node.database.migrations import migrate
 from node.database.states import ForbiddenTransition, RejectionNoteState
 from node.database.tables import EventRow, JobRow, SeriesRow, WithdrawalRow
-from node.rejections.acting import Outcome, act
+from node.rejections.acting import Outcome, act, objection
 from tests.node.database.rejecting import ME, OTHER, STUDY, images, instance, key_object, rejected
 from tests.node.database.withdrawing import DATA, NOON, job, made, sent
 
@@ -47,8 +47,8 @@ def obeyed(
     settings: RejectionNoteSettings = MARK,
     patient: str = ME,
 ) -> Outcome:
-    row = key_object(session, f"1.9.{len(uids)}{reason}", patient)
-    return act(session, row, RejectionNote(reason, STUDY, tuple(uids), 0), "PACS", settings, NOON)
+    row, note = key_object(session, patient=patient), RejectionNote(reason, STUDY, tuple(uids), 0)
+    return objection(session, row, note, "PACS", settings) or act(session, note, "PACS", settings, NOON)
 
 
 def decided(session: Session) -> bool:
@@ -82,9 +82,9 @@ def test_a_result_that_was_made_before_is_marked_once(session: Session) -> None:
     uids = images(session)
     sent(session, on("a", uids), [made("a", 1)])
     sent(session, on("b", uids[2:]), [made("b", 1)])
-    row, note = key_object(session), RejectionNote(WORKLIST, STUDY, (uids[0],), 0)
-    assert act(session, row, note, "PACS", MARK, NOON).marked == ["a" * 32]
-    assert act(session, row, note, "PACS", MARK, NOON).marked == []
+    note = RejectionNote(WORKLIST, STUDY, (uids[0],), 0)
+    assert act(session, note, "PACS", MARK, NOON).marked == ["a" * 32]
+    assert act(session, note, "PACS", MARK, NOON).marked == []
     marked = session.get_one(JobRow, "a" * 32)
     assert (marked.state, marked.rejected) == (JobState.DONE, SAID)
     assert session.scalars(select(EventRow.detail).where(EventRow.what == "rejected")).all() == [SAID]

@@ -104,6 +104,23 @@ def test_a_damaged_note_is_refused_and_costs_no_other_anything(
         assert rejected(session, uids[:1]) == {uids[0]: "113001"}
 
 
+def test_a_note_whose_file_cannot_be_read_now_waits_and_holds_no_other_up(
+    tmp_path: Path, database: Database, notes: Callable[..., RejectionNotes]
+) -> None:
+    with Session(database) as session, session.begin():
+        uids = images(session)
+        came(session, tmp_path, rejection_note([image(2)], QUALITY), "1.8")
+        came(session, tmp_path, rejection_note([image(1)], QUALITY))
+    (tmp_path / "1.8.dcm").rename(tmp_path / "away")
+    looking = notes()
+    assert looking.look() == 2
+    assert looking.look() == 0
+    (tmp_path / "away").rename(tmp_path / "1.8.dcm")
+    assert notes().look() == 1  # after a restart, or a minute
+    with Session(database) as session:
+        assert rejected(session, uids) == {uids[0]: "113001", uids[1]: "113001", uids[2]: ""}
+
+
 @pytest.mark.parametrize(("title", "settings"), [("113000", {}), ("113001", {"action": "ignore"})])
 def test_what_is_no_rejection_note_or_is_ignored_leaves_nothing_behind(
     tmp_path: Path,

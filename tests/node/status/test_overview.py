@@ -228,6 +228,12 @@ def test_results_that_came_back_are_told_apart(database: Database, overview: Ove
     assert view(overview, "1.2.3").totals.came_back == 1
 
 
+def test_rejected_images_are_counted_by_the_reason(database: Database, overview: Overview) -> None:
+    with Session(database) as session, session.begin():
+        session.get_one(InstanceRow, "1.2.3.1.2").rejected = "113038"
+    assert view(overview, "1.2.3").totals.rejected == {"Incorrect Modality Worklist Entry": 1}
+
+
 def test_images_that_are_not_read_any_more_are_shown_with_their_study_and_counted(
     configuration: Configuration, database: Database, overview: Overview
 ) -> None:
