@@ -19,14 +19,18 @@ from node.rejections.notes import RejectionNotes
 from tests.node.database.rejecting import STUDY, images, instance, key_object, rejected
 from tests.node.database.withdrawing import NOON
 from tests.node.rejections.test_acting import on
+from tests.postgres import Postgres
 from tests.rejection_notes import image, rejection_note
 
 QUALITY = RejectionReason.QUALITY
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Database]:
+    database = open_database(f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database())
     migrate(database)
     yield database
     database.dispose()
