@@ -36,6 +36,7 @@ from node.data_folder import resolved
 from node.database.connection import Database
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
 from node.receive.files_not_taken import files_not_taken
+from node.status.asked_for import AskedFor
 from node.status.browser_guard import BrowserGuard
 from node.status.capture_png import png
 from node.status.connections import Connections
@@ -155,6 +156,7 @@ class _Page:
         self._checks = checks
         self._remarks = {"destinations": self._destinations_remark, **remarks}
         self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
+        self._asked_for = AskedFor(database)
         self._metrics = Metrics(database, self._node.data, self._disk_floor_mb, connections)
         self.verdicts = VerdictPage(configuration, database, self._verdict, self._refused, self._plain)
         self._templates = Jinja2Templates(directory=HERE / "templates")
@@ -192,6 +194,7 @@ class _Page:
     def overview(self, request: Request) -> Response:
         now = datetime.now(UTC)
         not_stored, more_not_stored = self._overview.not_stored(REFUSALS_SHOWN)
+        fetches, more_fetches = self._asked_for.fetches(REQUESTS_SHOWN)
         files, files_count = files_not_taken(self._node.data, self._watched)
         return self._templates.TemplateResponse(
             request,
@@ -203,6 +206,9 @@ class _Page:
                 "under_way": self._overview.under_way(),
                 "studies": self._overview.studies(STUDIES_SHOWN),
                 "requests": self._overview.requests(REQUESTS_SHOWN),
+                "fetches": fetches,
+                "more_fetches": more_fetches,
+                "failing_callbacks": self._asked_for.callbacks_that_fail(REQUESTS_SHOWN),
                 "destinations": self._overview.destinations(),
                 "refused": self._overview.refused_associations(REFUSALS_SHOWN),
                 "records_not_read": self._overview.records_not_read(REFUSALS_SHOWN),
