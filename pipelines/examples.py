@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dicom_sr import phantoms
-from dicom_sr.findings import NotRun
+import pydicom
+
+from dicom_sr import codes, phantoms
+from dicom_sr.assessment import Answer, Assessment
+from dicom_sr.findings import NotRun, Result
 from dicom_sr.profile import FOREIGN_KINDS, EncodedObject, EncodingProfile, MessageHeader
+from dicom_sr.read.statements import document_in
 from pipelines import registry
 from pipelines.example import CREATED, Example, made_up_model, only_study
 
@@ -25,6 +29,7 @@ REPORTING = EncodingProfile(
     message=MessageHeader(sending_facility="SIMULATED"),
 )
 NOT_RUN = "not_run"
+READER = "Simulated^Reader"
 
 
 def makers(names: Iterable[str] | None = None) -> dict[str, Callable[[Path], Example]]:
@@ -38,7 +43,11 @@ def makers(names: Iterable[str] | None = None) -> dict[str, Callable[[Path], Exa
 
 
 def write_examples(
-    folder: Path, profile: EncodingProfile = PROFILE, reporting: EncodingProfile | None = None
+    folder: Path,
+    profile: EncodingProfile = PROFILE,
+    reporting: EncodingProfile | None = None,
+    *,
+    assessed: bool = False,
 ) -> dict[str, tuple[EncodedObject, ...]]:
     """Write every example, source and objects, to `folder`/<name>/source and `folder`/<name>/result.
 
@@ -46,6 +55,8 @@ def write_examples(
     ----------
     reporting
         Where given, what goes to reporting is written too, to `folder`/<name>/reporting.
+    assessed
+        Write what a reader says of each result, too, to `folder`/<name>/assessment.
 
     Returns
     -------
@@ -60,7 +71,22 @@ def write_examples(
         written[name] = encode(example.result, profile, CREATED, folder / name / "result")
         if reporting is not None:
             written[name] += encode(example.result, reporting, CREATED, folder / name / "reporting")
+        if assessed and isinstance(example.result, Result):
+            written[name] += (_assessment(written[name], profile, folder / name / "assessment"),)
     return written
+
+
+def _assessment(objects: Iterable[EncodedObject], profile: EncodingProfile, folder: Path) -> EncodedObject:
+    """What a made-up reader says of a result: its first finding is accepted, its second one is not there."""
+    from dicom_sr.write.assessment import Reader, encode_assessment
+
+    report = next(one for one in objects if one.kind == "report" and one.twin_of is None)
+    groups = [one for one in document_in(report.path.read_bytes(), ()).groups if one.tracking_uid]
+    said = [Assessment(Answer.MODIFY, comment="SIMULATED: a made-up verdict of a made-up reader.")]
+    for group, answer, reason in zip(groups, (Answer.ACCEPT, Answer.REJECT), (None, codes.NOT_THERE), strict=False):
+        about = (group.tracking_uid, (), group.tracking_id, group.finding, group.site, reason)
+        said.insert(len(said) - 1, Assessment(answer, *about))
+    return encode_assessment(pydicom.dcmread(report.path), [report], said, Reader(READER, CREATED), profile, folder)
 
 
 def not_run(folder: Path) -> Example:

@@ -131,6 +131,8 @@ def test_examples_are_written_beside_a_pipeline_that_brings_none(folder: Path, c
     ended = condyle("example-results", "examples")
     assert ended.returncode == 0, ended.stderr
     assert "mean_signal" not in {path.name for path in (folder / "examples").iterdir()}
+    judged = {path.parents[1].name for path in (folder / "examples").glob("*/assessment/*.dcm")}
+    assert judged >= {"hand_foot_scoring", "joint_classification", "knee_oa_risk", "knee_super_resolution"}
 
 
 def test_the_example_runs_from_python_too(folder: Path, installed: Path) -> None:

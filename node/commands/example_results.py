@@ -18,7 +18,7 @@ def example_results(folder: Path) -> int:
         console(error=True).print(f"{folder} cannot be made: {error.strerror}", markup=False)
         return USAGE
     with console(error=True).status("Making the examples"):
-        written = write_examples(folder, reporting=REPORTING)
+        written = write_examples(folder, reporting=REPORTING, assessed=True)
     count = sum(len(objects) for objects in written.values())
     console().print(f"{count} objects of {len(written)} results in {folder}")
     return OK
