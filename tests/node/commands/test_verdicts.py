@@ -8,18 +8,25 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as standard
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr import codes
+from dicom_sr.assessment import Answer, Assessment
+from dicom_sr.profile import EncodingProfile, ObjectFile
+from dicom_sr.write.assessment import encode_assessment
+from dicom_sr.write.sr_document import container
 from node.database.tables import VERDICT_NOT_READ, AuditRow, InstanceRow, VerdictRow
 from tests.command_line import Condyle
+from tests.dicom_sr import assessed
 from tests.running import RunningNode
 from tests.test_flow import folder_node, fresh, knee, results
 from tests.waiting import until
-from tests.workstation import READER, add_code, edited, groups
+from tests.workstation import READER, add_code, edited, groups, named
 
 __all__ = ["knee"]
 
@@ -91,6 +98,41 @@ def test_an_edited_report_sent_by_c_store_is_listed_exported_and_shown(
     assert [one.id for one in node.jobs()] == [job.id]  # nobody takes it for an image
     for name in (READER.split("^")[0], str(report.PatientName).split("^")[0]):
         assert name not in listed.stdout + shown + node.log_text()
+
+
+def nested(copy: Dataset) -> None:
+    inner = named(copy, "126010")[0]
+    for _ in range(60):
+        inner = container(standard.DCM.ImagingMeasurements, [inner])
+    copy.ContentSequence.append(inner)
+
+
+def test_an_assessment_sr_is_stored_by_its_answers_and_a_hostile_one_costs_nobody_else_anything(
+    node: RunningNode, report: Dataset, tmp_path: Path
+) -> None:
+    tracked = [str(named(group, "112040")[0].UID) for group in groups(report)]
+    answers = (Answer.ACCEPT, Answer.REJECT)
+    said = [Assessment(answer, uid) for answer, uid in zip(answers, tracked, strict=False)]
+    whole = Assessment(Answer.MODIFY, reason=codes.POOR_IMAGES)
+    keywords = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+    about = [ObjectFile(*(str(report[keyword].value) for keyword in keywords), tmp_path)]
+    written = encode_assessment(report, about, [*said, whole], assessed.READER, EncodingProfile(), tmp_path)
+    assessment = pydicom.dcmread(written.path)
+    assert node.send([edited(report, nested), assessment]) == [0, 0]
+
+    def found() -> list[VerdictRow]:
+        return node.all(select(VerdictRow).where(VerdictRow.source_uid == written.sop_instance_uid))
+
+    rows = {row.tracking_uid: row for row in until(found, "the assessment has been read")}
+    assert {uid: row.answer for uid, row in rows.items()} == {
+        **{one.tracking_uid: one.answer for one in said},
+        "": Answer.MODIFY,
+    }
+    assert {row.kind for row in rows.values()} == {"assessment"}
+    assert rows[""].reason == [codes.POOR_IMAGES.value, "99MSKAI", codes.POOR_IMAGES.meaning]
+    refused = node.all(select(AuditRow).where(AuditRow.what == VERDICT_NOT_READ))
+    assert ["its content is nested too deep"] in [row.detail["reasons"] for row in refused]
+    assert node.get("/health/ready")["ready"]
 
 
 def test_what_came_before_is_looked_into_when_that_is_asked_for(
