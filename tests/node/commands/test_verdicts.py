@@ -114,8 +114,8 @@ def test_an_assessment_sr_is_stored_by_its_answers_and_a_hostile_one_costs_nobod
     answers = (Answer.ACCEPT, Answer.REJECT)
     said = [Assessment(answer, uid) for answer, uid in zip(answers, tracked, strict=False)]
     whole = Assessment(Answer.MODIFY, reason=codes.POOR_IMAGES)
-    keywords = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-    about = [ObjectFile(*(str(report[keyword].value) for keyword in keywords), tmp_path)]
+    series, study = str(report.SeriesInstanceUID), str(report.StudyInstanceUID)
+    about = [ObjectFile(str(report.SOPClassUID), str(report.SOPInstanceUID), series, study, tmp_path)]
     written = encode_assessment(report, about, [*said, whole], assessed.READER, EncodingProfile(), tmp_path)
     assessment = pydicom.dcmread(written.path)
     assert node.send([edited(report, nested), assessment]) == [0, 0]
