@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import version
@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_sr.codes import CONDYLE, CodingScheme, in_snomed, scheme_of
+from dicom_sr.current_patient import CurrentPatient
 from dicom_sr.findings import DerivedVolume, ImageReference, Model, NotRun, Result, Subject
 from dicom_sr.header_numbers import whole_number_in
 from dicom_sr.lawful import unlawful
@@ -73,6 +74,7 @@ class Provenance:
     earlier_jobs: tuple[str, ...] = ()  # that it revises, the latest first
     earlier: Earlier = NOTHING_EARLIER  # the version that it revises
     left_out: tuple[str, ...] = ()  # what is missing beside this object, in sentences for a reader
+    patient: CurrentPatient | None = None  # who it is now, where that was changed since the images were made
     # by index of the derived volume: what refers to its slices (`derived_series.derived_references`), made once
     references: dict[int, list[Dataset]] = field(default_factory=dict, compare=False, repr=False)
     # where the segments of the result lie in its segmentations, once those are written
@@ -199,6 +201,9 @@ class Provenance:
             form.append(hashlib.sha256(repr((self.subject, self.result.findings)).encode()).hexdigest())
         if self.version > 1:  # its objects say so
             form.append(f"version {self.version}")
+        if self.patient is not None and self.whose is not self.header:
+            # what names another patient than an object that may have gone out is another object
+            form.append(hashlib.sha256("\n".join(astuple(self.patient)).encode()).hexdigest())
         return (*result_key(self.model, sources), *form)
 
     def uid(self, *what: str) -> str:
@@ -220,9 +225,9 @@ class Provenance:
 
     def tracking_uid(self, tracking_id: str) -> str:
         """The UID of what `tracking_id` names in this patient: the same in every revision and every later study."""
-        patient_id = str(self.header.get("PatientID") or "")
+        patient_id = str(self.whose.get("PatientID") or "")
         if patient_id:
-            patient = (self.device_uid, str(self.header.get("IssuerOfPatientID") or ""), patient_id)
+            patient = (self.device_uid, str(self.whose.get("IssuerOfPatientID") or ""), patient_id)
         else:
             patient = ("", "", self.study_instance_uid)
         return uid(self.profile.uid_root, "tracking", *patient, self.model.name, tracking_id)
@@ -270,7 +275,15 @@ class Provenance:
     @cached_property
     def patient_and_study(self) -> Dataset:
         """The elements of the Patient, General and Patient Study modules, in Unicode; verbatim where lawful."""
-        return chosen(self.header, (*PATIENT, *STUDY))
+        return self.whose if self.whose is not self.header else chosen(self.header, (*PATIENT, *STUDY))
+
+    @cached_property
+    def whose(self) -> Dataset:
+        """What says who the patient is: the header, or patient and study of it as they are now."""
+        if self.patient is None:
+            return self.header
+        ds = chosen(self.header, (*PATIENT, *STUDY))
+        return ds if self.patient.put_on(ds) else self.header
 
     @cached_property
     def body_part(self) -> str:

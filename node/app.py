@@ -34,6 +34,7 @@ from node.on_demand.fetching import Fetching
 from node.on_demand.requests import RunRequests
 from node.on_demand.web import RunWeb
 from node.patient_records.look_up import RecordLookUp, open_patient_records
+from node.patient_records.patient_changes import open_patient_changes
 from node.patient_records.service import RecordService
 from node.prior.search import PriorReports
 from node.processes import Supervisor, raise_open_files, receivers
@@ -134,8 +135,9 @@ class Node:
         make_folder(instances)
         readers = Readers(instances=instances if checks.boxed(configuration) else None)
         stack.callback(readers.close)  # also where the start fails before there is anything to stop
-        look_up = RecordLookUp(configuration, patient_records, readers)
-        priors = PriorReports(configuration, database, patient_records, readers)
+        changes = open_patient_changes(configuration, patient_records)
+        look_up = RecordLookUp(configuration, patient_records, readers, changes=changes)
+        priors = PriorReports(configuration, database, patient_records, readers, changes)
         corrections = Corrections(configuration.node.data, database, readers)
         job_engine = JobEngine(
             configuration,
@@ -144,10 +146,11 @@ class Node:
             contexts=lambda job, paths: look_up.for_study(job.pipeline, paths),
             priors=priors,
             correct=corrections,
+            patients=changes,
         )
         job_engine.start()
         stack.callback(job_engine.stop)
-        records = RecordService(configuration, database, patient_records, look_up, job_engine)
+        records = RecordService(configuration, database, patient_records, look_up, job_engine, changes)
         stack.callback(records.stop)
         sender = Sender(configuration, database)
         sender.start()

@@ -174,6 +174,27 @@ def _write_whole(path: Path, content: Iterable[bytes], *, sync: Sync, mode: int)
         flush(path.parent)
 
 
+@contextmanager
+def one_at_a_time(folder: Path, lock: threading.Lock) -> Iterator[None]:
+    """Work on the files of a folder, made where it is absent, without another thread or process in between.
+
+    Parameters
+    ----------
+    folder
+        Its file "lock" is what processes wait for.
+    lock
+        What the threads of this one wait for.
+    """
+    make_folder(folder)
+    with lock:
+        file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+
 def write_together(files: Mapping[Path, bytes]) -> None:
     """Put contents into files of one folder, each as `write_whole` does with sync "name", in less time.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from dicom_sr.current_patient import CurrentPatient
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import NotRun, Result
 from dicom_sr.lawful import is_uid, unlawful
@@ -110,7 +111,8 @@ def encode_what_can_be(
 class Encoding:
     """The objects of a result in two parts: the derived series first, which can be sent while the rest is written.
 
-    The bytes are those of `encode_what_can_be`, which has the parameters, and each part raises as it does.
+    The bytes are those of `encode_what_can_be`, which has the parameters, and each part raises as it does. `patient` is
+    who the patient is now, where that was changed since the images were made.
     """
 
     def __init__(
@@ -122,8 +124,9 @@ class Encoding:
         earlier: Earlier = NOTHING_EARLIER,
         job: str = "",
         earlier_jobs: Sequence[str] = (),
+        patient: CurrentPatient | None = None,
     ) -> None:
-        self._provenance = Provenance(result, profile, created, job, tuple(earlier_jobs), earlier)
+        self._provenance = Provenance(result, profile, created, job, tuple(earlier_jobs), earlier, patient=patient)
         self._folder = folder
         self._revised = [one for one in earlier.objects if one.kind == "report"]
         nobody_asks = isinstance(result, NotRun) and not profile.not_run_reports

@@ -72,7 +72,7 @@ def patient_reference(provenance: Provenance, what: str) -> dict[str, Any]:
     EncodingError
         If there is none; `what` needs it.
     """
-    patient_id = str(provenance.header.get("PatientID") or "").strip()
+    patient_id = str(provenance.whose.get("PatientID") or "").strip()
     if not patient_id:
         raise EncodingError(f"a {what} needs a patient ID")
     system = provenance.profile.identifier_system

@@ -55,7 +55,7 @@ def _details(provenance: Provenance) -> Iterator[tuple[str, str]]:
             study = provenance.study_instance_uid if provenance.headers else ""
             yield detail, study if is_uid(study) else ""
         else:
-            yield detail, str(provenance.header.get(HEADERS[detail]) or "").strip()
+            yield detail, str(provenance.whose.get(HEADERS[detail]) or "").strip()
 
 
 def _not_run(result: NotRun) -> dict[str, Any]:

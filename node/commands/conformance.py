@@ -399,8 +399,11 @@ def _hl7() -> str:
         ("ORU^R01", "sender", "destinations of kind `hl7`: MLLP, with or without TLS, or files in a folder"),
         ("ACK", "receiver", "AA and CA: delivered. AE, AR, CE and CR: refused. No answer in time: sent again"),
         (received, "receiver", "`records.mllp`"),
+        ("ADT^A40, A47; A18, A30, A34, A36, A39, A46; A08, A31", "receiver",
+         "`records.mllp`: the record follows a merge or a change of patient ID; with `records.patient_changes` also "
+         "jobs, kept reports and the timelines of results, and corrections (IHE PIR: Patient Update, RAD-12)"),
         ("ACK", "sender", "`records.mllp`: AA, AE and AR"),
-    ]
+    ]  # fmt: skip
     return "\n\n".join(
         [
             "## HL7 v2",
@@ -408,6 +411,13 @@ def _hl7() -> str:
             "### Segments of ORU^R01",
             _table(("Segment", "Content"), segments),
             f"Character sets (MSH-18): {', '.join(CHARACTER_SETS)}.",
+            "### Merges and corrections",
+            "PID-3 has the surviving patient ID and MRG-1 the prior ones, of the same assigning authority, which must "
+            "be known (`records.issuers`, `records.default_issuer`). A message that names none that is, that merges "
+            "two patient IDs into each other, or with `records.patient_changes` one that was merged into another "
+            "patient before, is answered AE, and nothing of it is stored. EVN-2, or else MSH-7, tells which of two "
+            "messages is the later one. Accounts and visits (A35, A41 and others), links (A24, A37) and moves (A43 to "
+            "A45) change nothing.",
         ]
     )
 

@@ -29,6 +29,8 @@ from node.database.states import ForbiddenTransition
 from node.database.tables import DecisionRow, EventRow, JobRow
 from node.errors import JobFailed
 from node.files import file_name
+from node.patient_records.look_up import open_patient_records
+from node.patient_records.patient_changes import open_patient_changes
 from node.reading import HERE
 from node.run.shadow_folder import folder_of
 
@@ -245,7 +247,8 @@ def send_to(config: Path, job: str, destinations: Sequence[str]) -> int:
             complaints.print(f"--to: {name!r}: no such destination; there are: {known}", markup=False)
             return USAGE
     found = find_job(database, job).id
-    job_engine = JobEngine(configuration, database, HERE)
+    patients = open_patient_changes(configuration, open_patient_records(configuration))
+    job_engine = JobEngine(configuration, database, HERE, patients=patients)
     try:
         job_engine.send_to(found, destinations)
     except (ForbiddenTransition, JobFailed) as error:

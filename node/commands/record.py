@@ -12,10 +12,13 @@ from rich.text import Text
 from dicom_sr.errors import UnsuitableInput
 from node.commands.terminal import console
 from node.config import read
-from node.errors import ConfigurationError
+from node.database.connection import open_database
+from node.errors import ConfigurationError, NodeError
 from node.folders import no_file
+from node.patient_records.after_changes import AfterChanges
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import open_patient_records
+from node.patient_records.patient_changes import open_patient_changes
 from node.patient_records.store import new_key
 from node.reading import HERE
 from pipelines.records.record import IdentityMismatch
@@ -24,7 +27,11 @@ from pipelines.records.record import IdentityMismatch
 def record(paths: Sequence[Path], config: Path) -> int:
     """Import each file and print what was read from it; 1 if any was refused."""
     configuration = read(config)
-    intake = Intake(open_patient_records(configuration), configuration.records, HERE)
+    records = open_patient_records(configuration)
+    changes = open_patient_changes(configuration, records)
+    database = open_database(configuration.node.database_url)  # asked only where a message changes a patient
+    after = AfterChanges(database, configuration.node.data.absolute(), configuration.records.default_issuer)
+    intake = Intake(records, configuration.records, HERE, changes, after)
     table = Table("file", "records", "events", "not used")
     refused = 0
     for path in paths:
@@ -36,11 +43,16 @@ def record(paths: Sequence[Path], config: Path) -> int:
             refused += 1
             table.add_row(Text(path.name), "-", "-", Text(f"refused: {str(error).removeprefix(f'{path.name}: ')}"))
             continue
+        except NodeError as error:
+            refused += 1
+            table.add_row(Text(path.name), "-", "-", Text(f"refused: {error}"))
+            continue
         except OSError as error:
             refused += 1
             table.add_row(Text(path.name), "-", "-", f"cannot be read or stored: {error.strerror}")
             continue
         table.add_row(Text(path.name), str(summary.records), str(summary.events), Text(summary.left_out or "-"))
+    database.dispose()
     console().print(table)
     return 1 if refused else 0
 

@@ -21,6 +21,8 @@ from node.config.checks import boxed
 from node.database.connection import Database
 from node.errors import MustWait, NodeError, ReadingFailed, StillArriving, StudyNotFound
 from node.models.versions import Versions
+from node.patient_records.look_up import open_patient_records
+from node.patient_records.patient_changes import open_patient_changes
 from node.reading import Readers
 from node.route.by_hand import UnknownName, route_for
 from node.route.reroute import Action, Reroute, Rerouted, studies_since
@@ -169,7 +171,8 @@ def rerouting(config: Path) -> Iterator[tuple[Configuration, Database, Reroute]]
 
     configuration, database = opened(config)
     with Readers(instances=configuration.node.data / "instances" if boxed(configuration) else None) as readers:
-        job_engine = JobEngine(configuration, database, readers)
+        patients = open_patient_changes(configuration, open_patient_records(configuration))
+        job_engine = JobEngine(configuration, database, readers, patients=patients)
         try:
             yield (
                 configuration,

@@ -14,6 +14,7 @@ from node.commands.terminal import console
 from node.config.route_settings import read_with_settings
 from node.database.connection import opening_errors
 from node.patient_records.look_up import RecordLookUp, open_patient_records
+from node.patient_records.patient_changes import open_patient_changes
 from node.patient_records.requests import Answer, AnswerState, RecordRequests, day_problem
 from node.reading import HERE
 from node.run.job_engine import JobEngine, set_up
@@ -56,7 +57,8 @@ def risk(patient: str, config: Path, issuer: str | None = None, day: date | None
         database = set_up(configuration)
     records = open_patient_records(configuration)
     engine = JobEngine(configuration, database, HERE)
-    requests = RecordRequests(configuration, database, records, RecordLookUp(configuration, records, HERE), engine)
+    look_up = RecordLookUp(configuration, records, HERE, changes=open_patient_changes(configuration, records))
+    requests = RecordRequests(configuration, database, records, look_up, engine)
     try:
         answer = _answer(engine, requests, (patient, issuer, day or date.today()), configuration.records.answer_wait_s)
     except UnsuitableInput as error:

@@ -363,6 +363,14 @@ def open_doors(configuration: Configuration) -> Iterator[CheckResult]:
             f"{mllp.host}: everybody who reaches it may send records; should have records.mllp.networks beside it"
         )
         yield CheckResult("records.mllp.host", "doubtful", sentence)
+    records = configuration.records
+    if records.patient_changes and not records.issuers:
+        whose = f"only those of {records.default_issuer} and" if records.default_issuer else "only those"
+        sentence = (
+            f"true: without records.issuers, {whose} of patient IDs that name no assigning authority are followed, and "
+            "other merges are refused; should have the hospital's assigning authority in records.issuers"
+        )
+        yield CheckResult("records.patient_changes", "doubtful", sentence)
     if _only_this_machine(status.host):
         return
     tokens = {

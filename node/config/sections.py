@@ -390,6 +390,7 @@ class RecordSettings(TokenSection):
     default_issuer: str = ""  # issuer of patient IDs in images and records that name none
     answer_wait_s: float = Field(default=30.0, ge=0, le=600)  # for the answer to a request, unless it says otherwise
     answer_destinations: tuple[Name, ...] = ()  # of kind fhir: they get the answers to requests too
+    patient_changes: bool = False  # merges and corrections by HL7 count for jobs, results and kept reports too
     mllp: MllpSettings | None = None
     fhir: FhirServer | None = None
 

@@ -19,6 +19,7 @@ from node.database.tables import (
     EventRow,
     FetchRow,
     InstanceRow,
+    JobPatientRow,
     JobRow,
     KeyObjectRow,
     ObjectRow,
@@ -120,6 +121,7 @@ def erase(session: Session, found: Traces, who: str, now: datetime) -> None:
     session.execute(delete(WithdrawalRow).where(WithdrawalRow.job_id.in_(of_study)))
     session.execute(delete(ObjectRow).where(ObjectRow.job_id.in_(of_study)))
     session.execute(delete(EventRow).where(EventRow.job_id.in_(of_study)))
+    session.execute(delete(JobPatientRow).where(JobPatientRow.job_id.in_(of_study)))
     session.execute(delete(JobRow).where(JobRow.study_instance_uid == uid))
     session.execute(delete(DecisionRow).where(DecisionRow.study_instance_uid == uid))
     session.execute(delete(FetchRow).where(FetchRow.study_instance_uid == uid))

@@ -16,6 +16,7 @@ StudyRow         node.receive.store.receipt_import, node.receive.store.retention
                  node.database.erasure, node.database.rejections
 DecisionRow      node.route.dispatch, node.database.erasure, node.database.history
 JobRow           node.database.job_states, node.database.withdrawals, node.database.erasure
+JobPatientRow    node.database.job_patients, node.database.erasure
 EventRow         node.database.job_states, node.database.erasure, node.database.history
 ObjectRow        node.database.outbox, node.database.erasure
 OutboxRow        node.database.outbox, node.database.erasure
@@ -31,7 +32,7 @@ CallbackRow      node.database.callbacks, node.database.erasure, node.database.h
 VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
 AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
                  node.database.history, node.database.withdrawals, node.patient_records.refused, node.models.versions,
-                 node.verdicts.intake, node.rejections.notes
+                 node.verdicts.intake, node.rejections.notes, node.patient_records.after_changes
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """
@@ -268,6 +269,17 @@ class JobRow(Base):
         Index("job_by_state", "state", "created", "id"),
         _partial("job_not_cleaned", "updated", "id", where="cleaned IS NULL"),
     )
+
+
+class JobPatientRow(Base):
+    """Whom the images of a job name, or whom its objects do where that is somebody else: `node.study.patients`."""
+
+    __tablename__ = "job_patient"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    mark: Mapped[str] = mapped_column(String(80), primary_key=True)  # keyed digests
+    written: Mapped[bool] = mapped_column(primary_key=True)  # in the objects
+    patient: Mapped[str] = mapped_column(String(16), index=True)  # the patient ID's part of the mark
 
 
 class EventRow(Base):
@@ -529,6 +541,8 @@ WITHDRAWN = "result withdrawn"  # by an operator, or because its images were rej
 MODEL_CHANGED = "model changed"  # another version of a route's model was put in force
 FILE_NOT_TAKEN = "file not taken"  # of a watched folder
 VERDICT_NOT_READ = "verdict not read"  # of a report or a segmentation that came in, or a part of it
+PATIENT_CHANGED = "patient changed"  # merged or corrected, where that concerns jobs
+PATIENT_CHANGE_REFUSED = "patient change refused"  # a merge that cannot be followed
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
 
 

@@ -6,13 +6,15 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dicom_sr.errors import UnsuitableInput
 from node.config import RecordSettings
 from node.network.fhir_client import FhirRecord
 from node.network.http_answer import why_not_read
+from node.patient_records.after_changes import AfterChanges
+from node.patient_records.patient_changes import ChangeRefused, PatientChanges
 from node.patient_records.reading import ReadMessage, read_fhir, read_fhir_record, read_hl7
 from node.patient_records.store import PatientRecords
 from node.reading import Reader
@@ -91,10 +93,22 @@ class Intake:
         Whose identifiers count.
     reader
         Reads what others sent; files of the operator are read here.
+    changes
+        Keeps which patients were merged or corrected; None: a merge moves the record, and that is all.
+    after
+        Tells the jobs that are there of it.
     """
 
-    def __init__(self, records: PatientRecords, settings: RecordSettings, reader: Reader) -> None:
+    def __init__(
+        self,
+        records: PatientRecords,
+        settings: RecordSettings,
+        reader: Reader,
+        changes: PatientChanges | None = None,
+        after: AfterChanges | None = None,
+    ) -> None:
         self._records, self._settings, self._reader = records, settings, reader
+        self._changes, self._after = changes, after
 
     @property
     def _issuers(self) -> tuple[dict[str, str], str]:
@@ -133,15 +147,25 @@ class Intake:
         """
         return self._reader.call(read_hl7, frame, ended, *self._issuers)
 
-    def message(self, incoming: Incoming) -> IntakeSummary:
+    def message(self, incoming: Incoming, sender: str = "") -> IntakeSummary:
         """An HL7 v2 message; a merge or a change of patient ID moves what is known.
 
         Raises
         ------
+        ChangeRefused
+            If it asks for a merge that cannot be followed; nothing of it is stored.
         IdentityMismatch, UnsuitableInput
         """
-        for old, new in incoming.merged:
-            self._records.rename(old, new)
+        change = incoming.change
+        if change.refused:
+            raise ChangeRefused(change.refused)
+        if self._changes is None:
+            for old, new in change.merged:
+                self._records.rename(old, new)
+        else:
+            changed = self._changes.take(change)
+            if changed and self._after is not None:
+                self._after.tell(changed, incoming.event, sender)
         stored, refused = self._stored(incoming.records)
         left_out = {**incoming.refused, **refused}
         return self._logged(IntakeSummary("hl7", len(stored), _events(stored), left_out))
@@ -208,7 +232,11 @@ class Intake:
         IdentityMismatch, UnsuitableInput
             If none could be stored.
         """
-        told = list(records)
+        changes = self._changes
+        told = [
+            record if changes is None else replace(record, identity=changes.of_current(record.identity))
+            for record in records
+        ]
         refusals = self._records.add_all(told)
         stored = [record for record, refusal in zip(told, refusals, strict=True) if refusal is None]
         refused = [refusal for refusal in refusals if refusal is not None]

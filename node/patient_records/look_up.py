@@ -14,8 +14,10 @@ from node.config import Configuration
 from node.errors import PeerRefused, PeerUnavailable, ReaderDied, ReadingFailed
 from node.network.fhir_client import FhirClient, FhirPage, RecordTooLarge, read_page
 from node.patient_records.intake import Intake
+from node.patient_records.patient_changes import PatientChanges
 from node.patient_records.store import PatientRecords
 from node.reading import Reader
+from node.study.current_patients import as_current
 from node.study.headers import study_header
 from pipelines.context import ClinicalContext
 from pipelines.records.record import Identity, IdentityMismatch, Record
@@ -49,6 +51,8 @@ class RecordLookUp:
     pauses_s
         Before a job asks a FHIR server again that was away or busy; after the last one the job fails and can be
         restarted, so that an outage holds up nothing else.
+    changes
+        Which patients were merged or corrected: the record is that of whom the study's patient is now.
     """
 
     def __init__(
@@ -57,8 +61,10 @@ class RecordLookUp:
         records: PatientRecords,
         reader: Reader,
         pauses_s: Sequence[float] = (1.0, 4.0),
+        changes: PatientChanges | None = None,
     ) -> None:
         self._settings, self._records, self._reader = configuration.records, records, reader
+        self._changes = changes
         self._pauses_s = pauses_s
         self._handing_over = threading.Lock()  # what a reader makes of a record is there several times meanwhile
 
@@ -87,7 +93,7 @@ class RecordLookUp:
         if not pipeline_type(pipeline).needs_context or not paths:
             return None
         header = self._reader.call(study_header, paths[0], self._settings.default_issuer)
-        who = header.who
+        who = as_current(header.who, self._changes)
         record = self._find_patiently(who)
         if record is None:
             return None
@@ -112,7 +118,8 @@ class RecordLookUp:
         PeerUnavailable
             If the FHIR server is away.
         """
-        record = self.find(Identity(patient_id, self._settings.default_issuer if issuer is None else issuer))
+        asked = (patient_id, self._settings.default_issuer if issuer is None else issuer)
+        record = self.find(Identity(*(self._changes.current_id(*asked) if self._changes else asked)))
         if record is None:
             raise UnsuitableInput("there is no record under that patient ID and issuer")
         return record
@@ -147,7 +154,7 @@ class RecordLookUp:
             if record is None:
                 return None
             with self._handing_over:
-                Intake(self._records, self._settings, self._reader).server_record(record)
+                Intake(self._records, self._settings, self._reader, self._changes).server_record(record)
         except RecordTooLarge as error:
             raise UnsuitableInput(str(error)) from error
         except PeerRefused as error:

@@ -21,6 +21,7 @@ from dicom_sr.errors import UnsuitableInput
 from node.errors import NodeError, ReadingFailed
 from node.network.room import Room, Share
 from node.patient_records.intake import Intake
+from node.patient_records.patient_changes import ChangeRefused
 from node.patient_records.reading import HEADER, header_of
 from node.patient_records.refused import RefusedRecords
 from pipelines.records.hl7 import acknowledgement
@@ -298,9 +299,11 @@ class MllpServer(socketserver.ThreadingTCPServer):
             header = read.header
             if read.incoming is None:
                 raise UnsuitableInput(read.refused)
-            self._intake.message(read.incoming)
+            self._intake.message(read.incoming, sender)
         except (UnsuitableInput, IdentityMismatch) as error:
             self.refused.add(REFUSED, sender, str(error))
+            if isinstance(error, ChangeRefused):
+                self.refused.not_changed(sender, str(error))
             return acknowledgement(header, "AE" if header.lstrip("\ufeff").startswith("MSH") else "AR", str(error))
         except ReadingFailed as error:
             self.refused.not_read("HL7", sender, error)

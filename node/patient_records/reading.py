@@ -50,7 +50,7 @@ def read_hl7(frame: bytes, ended: bool, issuers: dict[str, str], default_issuer:
         if not ended:
             raise UnsuitableInput("the end of the message did not come (FS and CR); nothing of it is stored")
         incoming = read_message(text, issuers, default_issuer)
-        _require_few(incoming.records, len(incoming.merged))
+        _require_few(incoming.records, len(incoming.change.merged))
     except UnsuitableInput as error:
         return ReadMessage(header, None, str(error))
     return ReadMessage(header, incoming)

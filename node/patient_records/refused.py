@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database
-from node.database.tables import RECORD_NOT_READ, AuditRow
+from node.database.tables import PATIENT_CHANGE_REFUSED, RECORD_NOT_READ, AuditRow
 from node.errors import ReadingFailed
 
 log = logging.getLogger(__name__)
@@ -74,15 +74,22 @@ class RefusedRecords:
             How it ended.
         """
         self.add(RECORD_NOT_READ, sender, str(failure))
+        self._put_on_record(RECORD_NOT_READ, way, sender, str(failure))
+
+    def not_changed(self, sender: str, why: str) -> None:
+        """Put into the audit trail that a patient was not merged although a message asks for it; once an hour, too."""
+        self._put_on_record(PATIENT_CHANGE_REFUSED, "HL7", sender, why)
+
+    def _put_on_record(self, what: str, way: str, sender: str, reason: str) -> None:
         if self._database is None:
             return
         try:
             with self._on_record, Session(self._database) as session, session.begin():
-                self._count(session, way, sender, str(failure))
+                self._count(session, what, way, sender, reason)
         except SQLAlchemyError as error:  # its sender is answered all the same
-            log.error("no audit of a record that was not read", extra={"reason": type(error).__name__})
+            log.error("no audit of what was refused", extra={"what": what, "reason": type(error).__name__})
 
-    def _count(self, session: Session, way: str, sender: str, reason: str) -> None:
+    def _count(self, session: Session, what: str, way: str, sender: str, reason: str) -> None:
         now = self._clock()
         hour = now.replace(minute=0, second=0, microsecond=0)
         if hour != self._hour:
@@ -93,7 +100,7 @@ class RefusedRecords:
             row.detail = {**row.detail, "times": row.detail["times"] + 1, "until": now.isoformat()}
             return
         detail = {"way": way, "reason": kind[2], "times": 1, "until": now.isoformat()}
-        row = AuditRow(at=now, what=RECORD_NOT_READ, who=kind[1], detail=detail)
+        row = AuditRow(at=now, what=what, who=kind[1], detail=detail)
         session.add(row)
         session.flush()
         self._rows[kind] = row.id

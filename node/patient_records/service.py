@@ -11,9 +11,11 @@ from node.config import Configuration
 from node.config.checks import boxed
 from node.database.connection import Database
 from node.network.room import Room
+from node.patient_records.after_changes import AfterChanges
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import RecordLookUp
 from node.patient_records.mllp import MllpServer
+from node.patient_records.patient_changes import PatientChanges
 from node.patient_records.refused import TELL_EVERY_S, RefusedRecords
 from node.patient_records.requests import RecordRequests
 from node.patient_records.store import PatientRecords
@@ -44,6 +46,8 @@ class RecordService:
         Finds a patient's record.
     engine
         Takes requests as jobs.
+    changes
+        Keeps which patients were merged or corrected; None: nobody is to know.
 
     Raises
     ------
@@ -58,11 +62,14 @@ class RecordService:
         records: PatientRecords,
         look_up: RecordLookUp,
         engine: JobEngine,
+        changes: PatientChanges | None = None,
     ) -> None:
-        self._settings, self._records = configuration.records, records
+        self._settings, self._records, self._changes = configuration.records, records, changes
+        self._keep_changes_days = max(configuration.records.keep_days, configuration.priors.keep_days)
         instances = configuration.node.data / "instances" if boxed(configuration) else None
         self._readers = Readers(READERS, instances=instances)
-        self._intake = Intake(records, configuration.records, self._readers)
+        after = AfterChanges(database, configuration.node.data.absolute(), configuration.records.default_issuer)
+        self._intake = Intake(records, configuration.records, self._readers, changes, after)
         requests = RecordRequests(configuration, database, records, look_up, engine)
         self._refused = RefusedRecords(database)
         proxies = configuration.status.trusted_proxies
@@ -109,3 +116,5 @@ class RecordService:
         deleted = self._records.purge(self._settings.keep_days * DAY_S)
         if deleted:
             log.info("records deleted", extra={"records": deleted, "days": self._settings.keep_days})
+        if self._changes is not None and (forgotten := self._changes.purge(self._keep_changes_days * DAY_S)):
+            log.info("changes of patients forgotten", extra={"patients": forgotten, "days": self._keep_changes_days})

@@ -7,12 +7,10 @@ checked.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +27,7 @@ from dicom_sr.errors import UnsuitableInput
 from node.config.secret_files import read_record_key
 from node.data_folder import own_key
 from node.errors import ConfigurationError, NodeError
-from node.files import PRIVATE_FILE, make_folder, write_together
+from node.files import one_at_a_time, write_together
 from node.progress import goes_on
 from pipelines.context import CodedEvent
 from pipelines.records.record import Identity, IdentityMismatch, Record
@@ -146,13 +144,20 @@ class PatientRecords:
             return False
         return True
 
-    def rename(self, old: tuple[str, str], new: tuple[str, str]) -> None:
+    def rename(self, old: tuple[str, str], new: tuple[str, str], *, one_person: bool = False) -> None:
         """Put the record under patient ID and issuer `old` under `new`, as a merge or a change of ID asks.
+
+        Parameters
+        ----------
+        old, new
+            Patient ID and issuer.
+        one_person
+            Both are one person, however they are described; the description under `new` counts.
 
         Raises
         ------
         IdentityMismatch
-            If there is a record under `new` of somebody else.
+            If there is a record under `new` of somebody else, unless that is said to be the same person.
         UnsuitableInput
             If both together are more than the store keeps of one patient.
         """
@@ -163,9 +168,19 @@ class PatientRecords:
             moved = replace(known, identity=replace(known.identity, patient_id=new[0], issuer=new[1]))
             other = self.get(*new)
             # a merge says that both are one person, so the name of the surviving record counts
+            if other and one_person and moved.identity.mismatch(other.identity):
+                moved = replace(moved, identity=other.identity)
             kept = moved.merged(other) if other else moved
             write_together({self._path(*new): self._sealed(kept)})
             self.delete(*old)
+
+    def correct(self, who: Identity) -> None:
+        """Have the record under the patient ID and issuer of `who`, if there is one, describe the patient so."""
+        with self._alone():
+            known = self.get(who.patient_id, who.issuer)
+            if known is None or known.identity.mismatch(who) is None:
+                return
+            write_together({self._path(who.patient_id, who.issuer): self._sealed(replace(known, identity=who))})
 
     def purge(self, older_than_s: float) -> int:
         """Delete the records to which nothing was added for `older_than_s` seconds; how many there were."""
@@ -188,14 +203,8 @@ class PatientRecords:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Read, merge and write without another thread or process (the node, a command) in between."""
-        make_folder(self._folder)
-        with self._lock:
-            lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
-            finally:
-                os.close(lock)
+        with one_at_a_time(self._folder, self._lock):
+            yield
 
     def _path(self, patient_id: str, issuer: str, salt: bytes | None = None) -> Path:
         return self._folder / f"{_key(patient_id, issuer, salt or self._salt())}.record"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -77,7 +78,9 @@ class OwnReports:
         make_folder(folder)
         link_whole(report, folder / _name(sop_instance_uid))  # the file of the job may go, this name stays
 
-    def find(self, wanted: Wanted, silent: list[str]) -> tuple[Found | None, list[str]]:
+    def find(
+        self, wanted: Wanted, silent: list[str], earlier: Sequence[Identity] = ()
+    ) -> tuple[Found | None, list[str]]:
         """The patient's last report by the pipeline, and why others of that patient ID are not it.
 
         Only what was handed over by a job that has not failed counts: a report that was never sent does not count.
@@ -88,12 +91,16 @@ class OwnReports:
             Of whom, and what.
         silent
             It is added here, in words, that one cannot be read.
+        earlier
+            What the patient was known as before a merge or a correction: a report under that is as good.
         """
-        found: list[Found] = []
+        found: dict[str, Found] = {}
         mismatches: list[str] = []
-        for path in self._reports(wanted.who):
+        places = [(each, path) for each in (wanted.who, *earlier) for path in self._reports(each)]
+        for who, path in places:
             try:
-                report = self._reader.call(examined, read_report(path), wanted, self._default_issuer)
+                of_whom = replace(wanted, who=who)
+                report = self._reader.call(examined, read_report(path), of_whom, self._default_issuer)
             except SomebodyElse as error:
                 mismatches.append(str(error))
             except (NotUsable, FileNotFoundError) as error:  # the latter: it is old enough to go
@@ -102,18 +109,18 @@ class OwnReports:
                 log.warning("own report passed over", extra={"reason": type(error).__name__})
                 silent.append(f"own results: {NOT_READ}")
             else:
-                found.append(report)
-        when = [(report, self._went_out(report, wanted.pipeline)) for report in found]
+                found[report.sop_instance_uid] = report
+        when = [(report, self._went_out(report, wanted.pipeline)) for report in found.values()]
         # a report carries the time of its images: which was written last only the job says
         sent = (replace(report, written=created.isoformat()) for report, created in when if created is not None)
         return latest(sent), mismatches
 
-    def get(self, sop_instance_uid: str, who: Identity) -> bytes | None:
+    def get(self, sop_instance_uid: str, who: Identity, earlier: Sequence[Identity] = ()) -> bytes | None:
         """The report of that UID, if it is still there."""
-        try:
-            return read_report(self._of(who) / _name(sop_instance_uid))
-        except (NotUsable, OSError):
-            return None
+        for each in (who, *earlier):
+            with suppress(NotUsable, OSError):
+                return read_report(self._of(each) / _name(sop_instance_uid))
+        return None
 
     def purge(self, keep_days: int) -> int:
         """Delete what was made more than `keep_days` ago; how many reports."""

@@ -39,8 +39,10 @@ from node.prior.report import (
     read_report,
 )
 from node.reading import Reader
+from node.study.current_patients import CurrentPatients, current_header
 from node.study.headers import StudyHeader, study_header, study_header_in
 from pipelines.base import wants_prior_report
+from pipelines.records.record import Identity
 from pipelines.registry import pipeline_type
 
 log = logging.getLogger(__name__)
@@ -68,10 +70,21 @@ class PriorReports:
         What patients are known by on disk.
     reader
         Reads images and reports.
+    patients
+        Which patients were merged or corrected: own reports are found under what the patient was known as before,
+        archives are asked for whom the patient is now.
     """
 
-    def __init__(self, configuration: Configuration, database: Database, keys: PatientKeys, reader: Reader) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        database: Database,
+        keys: PatientKeys,
+        reader: Reader,
+        patients: CurrentPatients | None = None,
+    ) -> None:
         self._configuration, self._database, self._reader = configuration, database, reader
+        self._patients = patients
         self._settings, self._default_issuer = configuration.priors, configuration.records.default_issuer
         folder = configuration.node.data.absolute() / "priors"
         self._associations = Associations()
@@ -90,14 +103,14 @@ class PriorReports:
         """
         if not paths or not wants_prior_report(pipeline_type(job.pipeline)):
             return None
-        header = self._reader.call(study_header, paths[0], self._default_issuer)
+        header = current_header(self._reader.call(study_header, paths[0], self._default_issuer), self._patients)
         if job.prior is not None:
             return self._again(job.prior, header)
         wanted = Wanted.of(job.pipeline, header, datetime.now(UTC))
         if not wanted.who.patient_id:
             return _none("the images name no patient ID", "No earlier report was searched for: no patient ID.")
         silent: list[str] = []  # who may have one and did not say
-        found, mismatches = self._own.find(wanted, silent)
+        found, mismatches = self._own.find(wanted, silent, self._earlier(wanted.who))
         if found is not None:
             return _used(found, OWN, _remark(silent, ()))
         return self._ask_archives(wanted, mismatches, silent)
@@ -117,6 +130,9 @@ class PriorReports:
                 )
                 continue
             self._own.keep(path, sop_instance_uid, header.who)
+
+    def _earlier(self, who: Identity) -> Sequence[Identity]:
+        return () if self._patients is None else self._patients.earlier(who)
 
     def stop(self) -> None:
         """End searches under way; they raise `BeingStopped`."""
@@ -232,7 +248,7 @@ class PriorReports:
         )
 
     def _wherever(self, source: str, reference: ReportReference, header: StudyHeader) -> Iterator[bytes | None]:
-        content = self._own.get(reference.sop_instance_uid, header.who)
+        content = self._own.get(reference.sop_instance_uid, header.who, self._earlier(header.who))
         yield self._normalised(content)
         if source in self._settings.ask:
             try:

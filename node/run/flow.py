@@ -26,7 +26,7 @@ from dicom_sr.versions import Earlier
 from dicom_sr.words import counted
 from node.config import Configuration, Destination, FhirDestination
 from node.data_folder import job_folder
-from node.database import job_states, outbox
+from node.database import job_patients, job_states, outbox
 from node.database.connection import Database
 from node.database.device import of_device
 from node.database.jobs import ON_REQUEST, JobState
@@ -44,7 +44,9 @@ from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, 
 from node.run.notes import CheckNote, ObjectsNote, PriorNote, ResultNote, StudyNote
 from node.run.pool import Interrupted, Pool, Stopping
 from node.run.shadow_folder import as_destination, folder_of, write
+from node.study.current_patients import CurrentPatients, identity_of
 from node.study.images import store_is_away
+from node.study.patients import Person, marking_key
 from pipelines.context import ClinicalContext
 
 log = logging.getLogger(__name__)
@@ -131,7 +133,7 @@ class Flow:
         Finds the patient's record for a job; the files are the job's instances.
     priors
         Finds the patient's earlier report for a job, and keeps what the job reports.
-    correct
+    correct, patients
         As for `JobImages`.
     """
 
@@ -144,10 +146,11 @@ class Flow:
         contexts: Contexts | None = None,
         priors: Priors | None = None,
         correct: Callable[[Collection[Path]], object] = lambda _: None,
+        patients: CurrentPatients | None = None,
     ) -> None:
         self._configuration, self._database, self._pool = configuration, database, pool
         self._contexts, self._priors = contexts, priors
-        self._images = JobImages(database, configuration.node.data, reader, correct)
+        self._images = JobImages(database, configuration.node.data, reader, correct, patients)
         self._instances = configuration.node.data.absolute() / "instances"
         self._waiting: dict[str, MustWait] = {}  # by job: why
 
@@ -164,6 +167,8 @@ class Flow:
             if checked is None:
                 note = self._images.study_note(step.job)
                 folder.write_note(note)
+                with Session(self._database) as session, session.begin():
+                    job_patients.note_images(session, job_id, note.people)
                 try:  # images of several patients, or a record that is somebody else's, keep the pipeline from running
                     self._require_one_patient(step.job, note)
                     self._find_context(step.job)
@@ -546,9 +551,10 @@ class Flow:
             (name, one.number, [(item.sop_instance_uid, item.sha256) for item in one.objects])
             for name, one in sorted(earlier.items())
         ]
+        patient = [named] if (named := self._name_patient(job)) else []
 
         def key_of(result: str | None) -> str:
-            return digest([result, not_run, sent, sorted(profiles), job.revision])
+            return digest([result, not_run, sent, sorted(profiles), job.revision, *patient])
 
         key = key_of(result)
         if self.folder(job.id).finished_objects(key) is None:
@@ -572,6 +578,16 @@ class Flow:
             )
             self._call(job, "encode", request, Encoded, partial(self._hand_over_series, job.id))
         return key
+
+    def _name_patient(self, job: JobRow) -> str:
+        """Have the objects name whom the patient is now: a keyed digest of that, empty where it is whom images name."""
+        folder, now = self.folder(job.id), self._images.current_patient(job)
+        if now is None and folder.read_patient() is None:
+            return ""
+        mark = None if now is None else Person.of(identity_of(now)).marked(marking_key(self._data))
+        with Session(self._database) as session, session.begin():
+            job_patients.note_written(session, job.id, mark)
+        return folder.write_patient(now)
 
     def _take_back(self, job_id: str) -> None:
         """Have nothing wait whose file may be replaced: what is made once more goes out after all.
@@ -617,9 +633,15 @@ class Flow:
 
     # ---- hand over
     def _encode_what_is_missing(self, job: JobRow, objects: str | None, not_run: str | None) -> str | None:
-        """What the objects are known by; encoded again where a destination was edited since and asks for others now."""
-        note = None if objects is None else self.folder(job.id).finished_objects(objects)  # None: encoded again before
-        if set(self._profiles(job, not_run)) <= set(note.twins if note else ()):
+        """What the objects are known by.
+
+        Encoded again where a destination was edited since and asks for others now, or the patient was merged or
+        corrected.
+        """
+        folder = self.folder(job.id)
+        note = None if objects is None else folder.finished_objects(objects)  # None: encoded again before
+        is_same = objects is None or self._images.current_patient(job) == folder.read_patient()
+        if is_same and set(self._profiles(job, not_run)) <= set(note.twins if note else ()):
             return objects
         return self._encode(job, self._infer_again(job) if not_run is None else None, not_run)
 

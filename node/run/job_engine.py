@@ -51,9 +51,11 @@ from node.run import shadow_folder
 from node.run.flow import Contexts, Flow, Priors
 from node.run.hand_over import Further, queue_further
 from node.run.job_folder import JobFolder, ready_key
+from node.run.job_images import JobImages
 from node.run.job_view import remove_all
 from node.run.messages import Settings
 from node.run.pool import Pool
+from node.study.current_patients import CurrentPatients
 from pipelines.context import ClinicalContext
 
 log = logging.getLogger(__name__)
@@ -196,7 +198,7 @@ class JobEngine:
         Finds the patient's record for pipelines that want it.
     priors
         Finds the patient's earlier report for pipelines that compare with it.
-    correct
+    correct, patients
         As for `JobImages`.
     name
         This node among all that share the database; by default `job_states.node_name`.
@@ -213,11 +215,12 @@ class JobEngine:
         dead_after_s: float = DEAD_AFTER_S,
         priors: Priors | None = None,
         correct: Callable[[Collection[Path]], object] = lambda _: None,
+        patients: CurrentPatients | None = None,
     ) -> None:
         self.executor_id = name or job_states.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
         self._beat_s, self._dead_after_s, self._priors, self._reader = beat_s, dead_after_s, priors, reader
-        self._correct = correct
+        self._correct, self._patients = correct, patients
         self._client = DBOSClient(
             system_database_url=configuration.node.database_url,
             serializer=JsonSerializer(),
@@ -250,7 +253,14 @@ class JobEngine:
 
     def _flow_with(self, pool: Pool) -> Flow:
         return Flow(
-            self._configuration, self._database, pool, self._reader, self._contexts, self._priors, self._correct
+            self._configuration,
+            self._database,
+            pool,
+            self._reader,
+            self._contexts,
+            self._priors,
+            self._correct,
+            self._patients,
         )
 
     def _start(self) -> None:
@@ -528,7 +538,8 @@ class JobEngine:
         """Send what a job made to these destinations too, encoded as they want it; its result is not computed again.
 
         What is sent to others meanwhile, or waits for them, goes on as it was. A job that failed or was unsuitable is
-        run again from the step that failed.
+        run again from the step that failed. Of a patient who was merged or corrected since, all its destinations get
+        new objects.
 
         Parameters
         ----------
@@ -550,19 +561,38 @@ class JobEngine:
         """
         detail = f"to {', '.join(destinations)} too, by an operator"
         further = Further(destinations, detail, conditions or {})
-        folder = JobFolder(job_folder(self._configuration.node.data.absolute(), job_id))
+        data, key_file = self._configuration.node.data.absolute(), self._configuration.records.key_file
+        folder = JobFolder(job_folder(data, job_id), key_file)
         note, has_result = folder.written_objects(), folder.finished_result() is not None
+        names_patient = self._names_patient(job_id, folder)
         with Session(self._database) as session, session.begin():
             job = job_states.locked(session, job_id)
             job_states.require_not_withdrawn(job)
             made = job.state in (JobState.SENDING, JobState.DONE)
-            if made and note and queue_further(session, self._configuration, job, further, folder, note):
+            if (
+                made
+                and note
+                and names_patient
+                and queue_further(session, self._configuration, job, further, folder, note)
+            ):
                 return
             if made and not has_result:
                 raise JobFailed(f"job {job_id}: its result is no longer stored; run the pipeline: condyle jobs start")
             job_states.send_to(session, job_id, destinations, detail, conditions)
         if self._alone is None:
             self._take_up(job_id)
+
+    def _names_patient(self, job_id: str, folder: JobFolder) -> bool:
+        """Whether what a job has made names whom the patient is now."""
+        if self._patients is None:
+            return True
+        with Session(self._database, expire_on_commit=False) as session:
+            job = session.get(JobRow, job_id)
+        images = JobImages(self._database, self._configuration.node.data, self._reader, patients=self._patients)
+        try:
+            return job is None or images.current_patient(job) == folder.read_patient()
+        except MustWait as error:
+            raise JobFailed(f"whose images they are cannot be read now: {error}") from error
 
     def forget(self, job_ids: Iterable[str]) -> None:
         """Delete the checkpoints of jobs whose rows were erased."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+from dicom_sr.current_patient import CurrentPatient
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.findings import Result, Subject
 from dicom_sr.series import Series, Study, read_studies
@@ -49,6 +50,7 @@ class JobFolder:
 
     ``study.json``    which files the job is about (prepare)
     ``context.plain`` the patient's record, where the pipeline asks for it (prepare; of a job on request: submit)
+    ``patient.json``  who the patient is now, where that was changed since the images were made (encode)
     ``subject.json``  whose record that is, where no image says so (submit)
     ``prior.dcm`` and ``prior.json``: the patient's earlier report, or that there is none (prepare)
     ``checked.json``  that the pipeline's input contract is met (prepare)
@@ -183,6 +185,21 @@ class JobFolder:
         except FileNotFoundError:
             return None
         return Subject(**json.loads(unseal(content, self.key_file)))
+
+    def write_patient(self, patient: CurrentPatient | None) -> str:
+        """Keep who the patient is now; returns its keyed digest, empty where it is None: whom the images name."""
+        if patient is None:
+            (self.path / "patient.json").unlink(missing_ok=True)
+            return ""
+        return self.write("patient.json", seal(json.dumps(asdict(patient)).encode(), self.key_file))
+
+    def read_patient(self) -> CurrentPatient | None:
+        """Who the patient is now; None where it is whom the images name."""
+        try:
+            content = (self.path / "patient.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        return CurrentPatient(**json.loads(unseal(content, self.key_file)))
 
     def write_prior(self, content: bytes | None, note: Mapping[str, object]) -> None:
         """Keep the patient's earlier report; ``prior.json`` comes last and says that the search is done."""

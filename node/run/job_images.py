@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_sr.current_patient import CurrentPatient
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.rejection_reasons import RejectionReason
 from node.database.connection import Database
@@ -16,6 +17,7 @@ from node.database.tables import AssociationRow, InstanceRow, JobRow
 from node.errors import JobFailed, MustWait, NodeError, NotWhole, ReaderDied, StorageAway
 from node.reading import Reader
 from node.run.notes import StudyNote
+from node.study.current_patients import CurrentPatients, as_current
 from node.study.headers import study_header
 from node.study.images import require_whole
 from node.study.patients import (
@@ -26,6 +28,7 @@ from node.study.patients import (
     series_of_several_studies,
     several_patients,
 )
+from pipelines.records.record import Identity
 
 
 class JobImages:
@@ -37,6 +40,8 @@ class JobImages:
         The node's data folder.
     reader
         Reads whose image it is, where nobody noted that.
+    patients
+        Which patients were merged or corrected; None: everybody is whom the images name.
     correct
         Called with images whose length is another than was recorded: corrects the records where they are whole.
     """
@@ -47,8 +52,10 @@ class JobImages:
         data: Path,
         reader: Reader,
         correct: Callable[[Collection[Path]], object] = lambda _: None,
+        patients: CurrentPatients | None = None,
     ) -> None:
         self._database, self._data, self._reader, self._correct = database, data.absolute(), reader, correct
+        self._patients = patients
 
     def study_note(self, job: JobRow) -> StudyNote:
         """Where the job's images lie, by which association each series came, and what a reader must know of them.
@@ -72,11 +79,38 @@ class JobImages:
                     "called_ae_title": association.called_ae_title,
                     "peer_address": association.peer_address,
                 }
-        people = [self._person(instance) for instance, _ in rows]
+        named = [self._person(instance) for instance, _ in rows]
+        marks = tuple(sorted({person.mark for person in named}))
+        people = self._as_now(named, [instance for instance, _ in rows])
         numbers = patient_numbers(people)
         patients = max(numbers, default=1)
         remark = several_patients(people, numbers, list(paths)) if patients > 1 else differing_names(people)
-        return StudyNote(job.study_instance_uid, tuple(paths.values()), attributes, patients, remark)
+        return StudyNote(job.study_instance_uid, tuple(paths.values()), attributes, patients, remark, marks)
+
+    def current_patient(self, job: JobRow) -> CurrentPatient | None:
+        """Who the patient of the job's images is now; None where no message has changed that."""
+        if self._patients is None:
+            return None
+        looked_at: set[Person] = set()
+        for instance, _ in self._rows(job):
+            person = self._person(instance)
+            if person in looked_at or not person.patient_id:
+                continue
+            looked_at.add(person)
+            if (now := self._patients.current(self._who(instance))) is not None:
+                return now
+        return None
+
+    def _as_now(self, named: Sequence[Person], instances: Sequence[InstanceRow]) -> list[Person]:
+        """Whom the images name, as those whom they are now; asked only where they name several."""
+        if self._patients is None or len(set(named)) == 1:
+            return list(named)
+        now: dict[Person, Person] = {}
+        for person, instance in zip(named, instances, strict=True):
+            if person not in now:
+                who = as_current(self._who(instance), self._patients) if person.patient_id else None
+                now[person] = person if who is None else self._marked(who)
+        return [now[person] for person in named]
 
     def require_its_own(self, job: JobRow) -> None:
         """Raise `JobFailed` unless the job's images are all stored, and none was replaced or rejected since.
@@ -132,14 +166,18 @@ class JobImages:
 
     def _person(self, instance: InstanceRow) -> Person:
         """Whose an image is, as keyed digests; from its header where it came before the node noted that."""
-        if instance.patient:
-            return Person.of_mark(instance.patient)
+        return Person.of_mark(instance.patient) if instance.patient else self._marked(self._who(instance))
+
+    def _marked(self, who: Identity) -> Person:
+        return Person.of_mark(Person.of(who).marked(marking_key(self._data)))
+
+    def _who(self, instance: InstanceRow) -> Identity:
+        """Whom the header of an image names."""
         try:
-            header = self._reader.call(study_header, self._data / "instances" / instance.path, "")
+            return self._reader.call(study_header, self._data / "instances" / instance.path, "").who
         except MustWait:
             raise
         except ReaderDied as error:
             raise ReaderDied(f"image {instance.sop_instance_uid}: {error}") from error
         except NodeError as error:
             raise JobFailed(f"image {instance.sop_instance_uid} cannot be read: {error}") from error
-        return Person.of_mark(Person.of(header.who).marked(marking_key(self._data)))

@@ -31,6 +31,7 @@ class StudyNote:
     attributes: dict[str, dict[str, str]] = field(default_factory=dict)  # by SeriesInstanceUID: `Series.attributes`
     patients: int = 1  # that the images are of; of more than one, nothing is made
     remark: str = ""  # what a reader must know of whose they are
+    people: tuple[str, ...] = ()  # whom they name, as marks (`node.study.patients`)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,16 @@ def encode(asked: Encode, warm: Warm, tell: Tell) -> Encoded:
     for name, profile in asked.profiles.items():
         being_made = written.begin(name)
         earlier = asked.earlier.get(name, NOTHING_EARLIER)
-        encodings[name] = Encoding(what, profile, moment, being_made, earlier, folder.path.name, asked.earlier_jobs)
+        encodings[name] = Encoding(
+            what,
+            profile,
+            moment,
+            being_made,
+            earlier,
+            folder.path.name,
+            asked.earlier_jobs,
+            folder.read_patient(),
+        )
         written.add(name, encodings[name].derived_series())
     if written.objects and asked.series_first:
         folder.write_note(SeriesNote(asked.key, tuple(written.objects.values()), written.twins))
@@ -287,9 +296,9 @@ def _identity(folder: JobFolder) -> Iterator[str]:
     note = folder.read_note(StudyNote)
     paths = note.paths if note else ()
     yield from identity_of(paths if note and note.remark else paths[:1])  # the first says it for all, as a rule
-    subject = folder.read_subject()
-    if subject is not None:
-        yield from (subject.patient_id, subject.patient_name, subject.patient_birth_date)
+    for subject in (folder.read_subject(), folder.read_patient()):
+        if subject is not None:
+            yield from (subject.patient_id, subject.patient_name, subject.patient_birth_date)
 
 
 def end_with_the_node(descriptor: int) -> None:

@@ -56,6 +56,11 @@ class Person:
             for number, part in enumerate(astuple(self))
         )
 
+    @property
+    def mark(self) -> str:
+        """The text of a person of digests, which `of_mark` reads."""
+        return ".".join(astuple(self))
+
     @classmethod
     def of_mark(cls, mark: str) -> Person:
         """The person of a text that `marked` made."""

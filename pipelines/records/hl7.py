@@ -18,17 +18,14 @@ from dicom_sr.errors import UnsuitableInput
 from pipelines.context import CodedEvent
 from pipelines.records.code_systems import system_named
 from pipelines.records.dates import PartialDate, no_date, partial_date
+from pipelines.records.hl7_patients import SEXES, PatientChange, change_in, family_and_given_name, patient_identifiers
 from pipelines.records.hl7_text import Segment, Separators, messages
-from pipelines.records.record import DAY_UNKNOWN, Identity, Record, Sex, chosen_identifiers
+from pipelines.records.record import DAY_UNKNOWN, Identity, Record, chosen_identifiers
 
-SEXES: dict[str, Sex] = {"F": "F", "M": "M", "O": "O", "A": "O"}
-MERGES = {"A18", "A34", "A35", "A36", "A39", "A40", "A46", "A47", "A30"}
 COMPONENT = "^"  # in what is said here of a message's kind; a message has its own separators
 # the events that take back an admission, a transfer, a discharge: what they carry was told before
 CANCELS = {"A11", "A12", "A13", "A27", "A32", "A33", "A38"}
 CANCELLED_ORDERS = {"CA", "CR", "OC"}  # order control (table 0119): asked for and never given
-# of a name, XPN-7 (table 0200): the legal one counts first, one that is no longer borne last
-NAME_ORDER = ("L", "", "U", "D", "C", "R", "T", "P", "I", "K", "N", "A", "S", "B", "M")
 # segment: kind of what it tells, the field with its code, whether that has to be there
 CODED: dict[str, tuple[Any, int, bool]] = {
     "OBR": ("condition", 31, False),  # the reason for the study
@@ -56,9 +53,7 @@ class Incoming:
     version: str
     event: str  # e.g. ADT^A08
     records: tuple[Record, ...] = field(default=(), repr=False)
-    merged: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = field(
-        default=(), repr=False
-    )  # (old, new) patient IDs
+    change: PatientChange = field(default=PatientChange(), repr=False)
     refused: Mapping[str, int] = field(default_factory=dict)  # what was left out: segment and reason, how often
 
 
@@ -103,18 +98,20 @@ def read_message(text: str, issuers: Mapping[str, str], default_issuer: str = ""
         left_out["MSH: the date in MSH-7 cannot be read; the day of arrival counts"] += 1
         when = PartialDate(date.today())
     records: list[Record] = []
-    merged: list[tuple[tuple[str, str], tuple[str, str]]] = []
-    for group in _by_patient(segments):
+    groups = _by_patient(segments)
+    change = change_in(segments, groups, issuers, default_issuer)
+    if change.refused:  # nothing else of it counts
+        return Incoming(header.component(10), version, event, change=change)
+    for group in groups:
         person = group[0]
         identities = list(_identities(person, issuers, default_issuer, left_out))
         if not identities:
             raise UnsuitableInput("PID-3 holds no patient identifier that counts (records.issuers)")
         told, retracted = _told(header, group, when, left_out)
         records += [Record(identity, told, _died(person), "HL7 v2", retracted) for identity in identities]
-        merged += _merges(event, group, identities, issuers, default_issuer)
     if not records:
         raise UnsuitableInput("the message has no PID segment")
-    return Incoming(header.component(10), version, event, tuple(records), tuple(merged), dict(left_out))
+    return Incoming(header.component(10), version, event, tuple(records), change, dict(left_out))
 
 
 def _version(header: Segment) -> str:
@@ -158,55 +155,16 @@ def _by_patient(segments: list[Segment]) -> list[list[Segment]]:
     return groups
 
 
-def _identifiers(segment: Segment, number: int) -> list[tuple[str, str, str]]:
-    """(value, assigning authority's namespace or OID, type) of each repetition of a CX field."""
-    found = []
-    for repetition in range(1, segment.repetitions(number) + 1):
-        name = segment.first_part(number, repetition, 4)
-        found.append((segment.component(number, repetition, 1), name, segment.component(number, repetition, 5)))
-    return found
-
-
 def _identities(
     person: Segment, issuers: Mapping[str, str], default_issuer: str, left_out: Counter[str]
 ) -> Iterator[Identity]:
-    # PID-2 was the patient ID until 2.3.1; it counts where PID-3 is empty
-    identifiers = _identifiers(person, 3)
-    if not any(value for value, _, _ in identifiers):
-        identifiers = _identifiers(person, 2)
     born = partial_date(person.component(7))
     if born is None and not no_date(person.component(7)):
         left_out["PID: the birth date in PID-7 cannot be read"] += 1
-    family, given = _name(person)
+    family, given = family_and_given_name(person)
     sex = SEXES.get(person.component(8)[:1].upper(), "U")
-    for patient_id, issuer in chosen_identifiers(identifiers, issuers, default_issuer):
+    for patient_id, issuer in chosen_identifiers(patient_identifiers(person), issuers, default_issuer):
         yield Identity(patient_id, issuer, family, given, sex=sex).born(born)
-
-
-def _name(person: Segment) -> tuple[str, str]:
-    """Family and given name: of several, the legal one."""
-    names = [
-        (person.component(5, n, 7).upper(), person.first_part(5, n, 1), person.component(5, n, 2))
-        for n in range(1, person.repetitions(5) + 1)
-    ]
-
-    def place(name: tuple[str, str, str]) -> tuple[bool, int]:
-        kind, family, _ = name
-        return not family, NAME_ORDER.index(kind) if kind in NAME_ORDER else NAME_ORDER.index("N")
-
-    _, family, given = min(names, key=place, default=("", "", ""))
-    return family, given
-
-
-def _merges(
-    event: str, segments: list[Segment], identities: list[Identity], issuers: Mapping[str, str], default_issuer: str
-) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    if event.partition(COMPONENT)[2] not in MERGES:
-        return
-    for segment in segments:
-        if segment.name == "MRG":
-            for old in chosen_identifiers(_identifiers(segment, 1), issuers, default_issuer):
-                yield old, (identities[0].patient_id, identities[0].issuer)
 
 
 def _told(

@@ -102,7 +102,7 @@ def test_a_message_about_somebody_else_under_a_known_number_is_refused_without_a
 def test_a_merge_moves_the_record(server: mllp.MllpServer, store: PatientRecords) -> None:
     merge = (
         "MSH|^~\\&|A|B|C|D|20240102||ADT^A40^ADT_A39|45|P|2.5\rEVN|A40|20240102\r"
-        "PID|1||5000^^^H^MR||Doe^Jane||19600504|F\rMRG|4711^^^H^MR\r"
+        "PID|1||5000^^^^MR||Doe^Jane||19600504|F\rMRG|4711^^^^MR\r"
     )
     with connect(server) as connection:
         connection.sendall(framed(ADT) + framed(merge))

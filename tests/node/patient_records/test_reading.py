@@ -96,8 +96,8 @@ def test_a_delivery_is_about_so_many_patient_ids(monkeypatch: pytest.MonkeyPatch
     assert len(reading.read_fhir(bundle(*patients[:10]), {}, "").records) == 10
     with pytest.raises(UnsuitableInput, match="it is about more than 10 patient IDs; send parts"):
         reading.read_fhir(bundle(*patients), {}, "")
-    merge = ADT.replace("ADT^A08", "ADT^A40") + "".join(f"MRG|{n}\r" for n in range(10))
-    read = reading.read_hl7(merge.encode(), True, {}, "")
+    merge = ADT.replace("ADT^A08", "ADT^A40") + "".join(f"MRG|{n}^^^HOSP\r" for n in range(10))
+    read = reading.read_hl7(merge.encode(), True, {"HOSP": ""}, "")
     assert read.refused == "it is about more than 10 patient IDs; send parts"
 
 

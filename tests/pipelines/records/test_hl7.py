@@ -14,6 +14,7 @@ from pipelines.records.hl7 import acknowledgement, read_message
 from pipelines.records.record import DAY_UNKNOWN, Identity
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "emr"
+AUTHORITIES = ("ADT1", "BCBS")  # of the messages that merge patients
 FILES = [str(path.relative_to(SHARED)) for path in sorted(SHARED.glob("hl7v2*/*.hl7"))]
 
 ADT = (
@@ -39,13 +40,15 @@ ORU = (
 @pytest.mark.parametrize("name", FILES)
 def test_every_shared_message_is_read(shared_data: Path, name: Any) -> None:
     text = (shared_data / "emr" / name).read_bytes().decode("utf-8-sig")
-    incoming = read_message(text, {})
+    merges = "MRG|" in text
+    incoming = read_message(text, dict.fromkeys(AUTHORITIES, "") if merges else {})
     assert len(incoming.records) == 1
     assert incoming.event.split("^")[0] in text.replace("\n", "\r").split("\r")[0]
     segments = [line[:3] for line in text.replace("\n", "\r").split("\r")]
     conditions = [event for event in incoming.records[0].events if event.kind == "condition"]
     assert len(conditions) >= (segments.count("DG1") > 0)
-    assert bool(incoming.merged) == ("MRG" in segments)
+    assert bool(incoming.change.merged) == merges
+    assert bool(read_message(text, {}).change.refused) == merges  # of an authority that nobody has named
 
 
 def test_all_shared_messages_were_found(shared_data: Path) -> None:
@@ -101,7 +104,7 @@ def test_a_merge_names_the_old_and_the_new_number() -> None:
         "MSH|^~\\&|A|B|C|D|20240102||ADT^A40^ADT_A39|45|P|2.5\rEVN|A40|20240102\r"
         "PID|1||new^^^H^MR||Doe^Jane||19600504|F\rMRG|old^^^H^MR\r"
     )
-    assert read_message(text, {}, "HOME").merged == ((("old", "HOME"), ("new", "HOME")),)
+    assert read_message(text, {"H": "HOME"}).change.merged == ((("old", "HOME"), ("new", "HOME")),)
 
 
 @pytest.mark.parametrize(
