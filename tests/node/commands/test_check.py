@@ -22,6 +22,7 @@ from node.commands.check import check
 from node.config import checks
 from node.demo.orthanc_process import free_port
 from node.errors import ConfigurationError
+from tests.node.on_demand.told import Told
 
 TOKEN = "0123456789abcdef"
 TLS = "tls: {certificate: cert.pem, key: key.pem}"
@@ -329,3 +330,19 @@ def test_every_key_has_one_verdict(place: Place, capsys: pytest.CaptureFixture[s
     keys = [(words[1] if words[0] == "good" else words[2]).removesuffix(":") for words in verdicts]
     assert {words[0] for words in verdicts} == {"good", "doubtful", "bad"}
     assert len(set(keys)) == len(keys)
+
+
+def test_a_receiver_of_callbacks_is_asked_whether_it_answers_and_told_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.yaml"
+    with Told() as told:
+        receivers = {"ris": {"url": told.url}, "away": {"url": f"http://127.0.0.1:{free_port()}/secret"}}
+        path.write_text(yaml.safe_dump({"run_requests": {"enabled": True, "callbacks": receivers}}))
+        check(path, online=True)
+        assert told.posts == []
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert f"good run_requests.callbacks.ris {told.url.removesuffix('/hook')} answers: HTTP 204 No Content" in lines
+    (away,) = [line for line in lines if line.startswith("bad") and "callbacks.away" in line]
+    assert away.endswith(": ConnectError")
+    assert "secret:" not in away

@@ -13,13 +13,14 @@ from node.database import callbacks
 from node.database.callbacks import LEASE, CallbackState
 from node.database.connection import Database, open_database
 from node.database.migrations import migrate
+from tests.postgres import Postgres
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Database]:
+    opened = open_database(f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database())
     migrate(opened)
     yield opened
     opened.dispose()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from node.config import Configuration
@@ -19,9 +19,11 @@ from node.database.connection import Database, open_database
 from node.database.fetches import FetchState
 from node.database.jobs import BY_HAND
 from node.database.migrations import migrate
-from node.database.tables import CallbackRow, JobRow
+from node.database.tables import CallbackRow, FetchRow, JobRow
 from node.on_demand.callbacks import MOST_ATTEMPTS, Callbacks
-from node.on_demand.requests import RunRequests
+from node.on_demand.fetching import Fetching
+from node.on_demand.requests import RunRequest, RunRequests
+from node.route.by_hand import UnknownName
 from tests.node.on_demand.told import Told
 from tests.node.send.outgoing import HandClock
 
@@ -136,6 +138,30 @@ def test_who_asked_for_a_study_that_cannot_be_fetched_is_told_why(database: Data
         "reason": "pacs: has no image of this study",
         "jobs": [],
     }
+
+
+def test_a_request_with_and_without_a_callback_is_the_same_and_keeps_no_address(
+    database: Database, told: Told, tmp_path: Path
+) -> None:
+    configuration = Configuration.model_validate(
+        {
+            "node": {"data": str(tmp_path)},
+            "routes": {"knee": {"when": {}, "pipeline": "knee_super_resolution", "destinations": ["pacs"]}},
+            "destinations": {"pacs": {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": 9}},
+            "run_requests": {"archives": ["pacs"], "callbacks": {"ris": {"url": told.url}}},
+        }
+    )
+    fetching = Fetching(configuration, database, cast(Any, None))
+    requests = RunRequests(configuration, database, cast(Any, None), fetching)
+    asked = {"study": STUDY, "from": "pacs", "route": "knee"}
+    plain = requests.submit_fetch(RunRequest.model_validate(asked))
+    assert requests.submit_fetch(RunRequest.model_validate({**asked, "callback": f"{told.url}/7"})) == plain
+    with pytest.raises(UnknownName):
+        requests.submit_fetch(RunRequest.model_validate({**asked, "callback": "http://127.0.0.1:9/"}))
+    with Session(database) as session:
+        assert "callback" not in session.get_one(FetchRow, plain).asked
+        (row,) = session.scalars(select(CallbackRow))
+        assert (row.request, row.receiver, row.url, row.jobs) == (plain, "ris", f"{told.url}/7", [])
 
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
