@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
@@ -35,7 +37,9 @@ FORMULA = "=HYPERLINK(1)"
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    with folder_node(tmp_path_factory.mktemp("node")) as running:
+    out = {"kind": "folder", "path": "out", "profile": {"kinds": ["secondary_capture", "report", "assessment"]}}
+    settings = {"destinations": {"out": out}, "verdicts": {"form": True}}
+    with folder_node(tmp_path_factory.mktemp("node"), **settings) as running:
         yield running
 
 
@@ -148,3 +152,27 @@ def test_what_came_before_is_looked_into_when_that_is_asked_for(
     waiting = select(InstanceRow).where(InstanceRow.looks_left > 0)
     until(lambda: not node.all(waiting), "all of it has been looked into")
     assert len(node.all(select(VerdictRow))) == before
+
+
+def test_a_verdict_that_is_given_on_the_page_goes_to_the_destination_and_into_the_report(
+    node: RunningNode, report: Dataset, condyle: Condyle, tmp_path: Path
+) -> None:
+    (job,) = node.jobs(report.StudyInstanceUID)
+    with httpx.Client(base_url=f"http://127.0.0.1:{node.page}", headers={"accept": "text/html"}, timeout=30) as client:
+        form = client.get(f"/jobs/{job.id}/verdict")
+        hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form.text))
+        given = client.post(f"/jobs/{job.id}/verdict", data={**hidden, "name": "Grace Hopper", "whole": "reject"})
+    assert given.status_code == 303, given.text
+
+    def arrived() -> list[Dataset]:
+        found = results(node, report.StudyInstanceUID).values()
+        return [ds for ds in found if ds.get("SeriesDescription") == "AI assessment by a reader"]
+
+    (sent,) = until(arrived, "the assessment is in the folder of the destination")
+    assert str(sent.AuthorObserverSequence[0].PersonName) == "Grace Hopper"
+    assert (sent.PatientID, sent.StudyDate) == (report.PatientID, report.StudyDate)
+    written = condyle("verdicts", "--report", str(tmp_path / "page"), "--config", str(node.config))
+    assert written.returncode == 0, written.stderr
+    assert "1 rejected" in written.stdout
+    assert (tmp_path / "page" / "knee_super_resolution-accepted.png").is_file()
+    assert "Hopper" not in node.log_text() + written.stdout + (tmp_path / "page" / "report.html").read_text()
