@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from node.run.result_summary import code_text
 from node.study.headers import read_header
 from node.verdicts.agreement import Reading, Value, whole
 from node.verdicts.storing import verdict
-from node.verdicts.verdict import Verdict
+from node.verdicts.verdict import Verdict, VerdictKind
 
 Summary = Mapping[str, Any]
 _SCORE = re.compile(r"\{0:(\d+)\}")  # a score from 0 to that, as `dicom_sr.codes.score_range` writes it
@@ -77,8 +77,13 @@ class Judged:
 
     @property
     def findings(self) -> dict[str, Verdict]:
-        """What is said of single findings, by tracking identifier."""
-        return {one.tracking_id: one for one in self.said if one.tracking_uid}
+        """What is said of single findings, by tracking identifier; of values and of an outline together."""
+        found: dict[str, Verdict] = {}
+        for one in sorted(self.said, key=lambda said: said.kind is VerdictKind.EDITED_SEGMENTATION):
+            if one.tracking_uid:
+                of_values = found.get(one.tracking_id) if one.kind is VerdictKind.EDITED_SEGMENTATION else None
+                found[one.tracking_id] = one if of_values is None else _together(of_values, one)
+        return found
 
     def taken_over(self, stated: Iterable[str]) -> dict[str, tuple[Change, ...]]:
         """The findings that the reader took over, with what was changed in them.
@@ -94,6 +99,13 @@ class Judged:
         others = stated if self.of_all is Answer.ACCEPT or with_changes else ()
         taken = {name: one.changes for name, one in findings.items() if one.answer is not Answer.REJECT}
         return {**{name: () for name in others if name not in findings}, **taken}
+
+
+def _together(of_values: Verdict, of_outline: Verdict) -> Verdict:
+    """The graver answer of the two, and all that was changed."""
+    grave = [Answer.ACCEPT, Answer.MODIFY, Answer.REJECT]
+    answer = max(of_values.answer, of_outline.answer, key=grave.index)
+    return replace(of_values, answer=answer, changes=(*of_values.changes, *of_outline.changes))
 
 
 def judged(session: Session, pipeline: str = "", since: datetime | None = None) -> list[Judged]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -115,3 +116,16 @@ def test_a_result_that_is_kept_no_longer_still_has_its_answer(made: Bench) -> No
     put(made, said(job, Answer.ACCEPT))
     (found,) = readings(made.database, made.configuration)
     assert (found.answer, found.values) == (Answer.ACCEPT, ())
+
+
+def test_what_is_said_of_a_value_and_of_the_outline_of_a_finding_counts_together(made: Bench) -> None:
+    job = job_with_two_findings(made)
+    volume = Change(Code("118565006", "SCT", "Volume"), 144.0, 72.0, Code("mm3", "UCUM", "cubic millimeter"))
+    outline = replace(said(job, Answer.MODIFY, "one", volume, minutes=1), kind=VerdictKind.EDITED_SEGMENTATION)
+    put(made, outline, said(job, Answer.MODIFY, "one", Change(SCORE, 2.0, 3.0, UNIT), minutes=2))
+    (found,) = readings(made.database, made.configuration)
+    assert found.findings == {Answer.MODIFY: 1}
+    assert {(value.name, value.ours, value.readers) for value in found.values if value.ours != value.readers} == {
+        ("Erosion score", 2.0, 3.0),
+        ("Volume", 144.0, 72.0),
+    }
