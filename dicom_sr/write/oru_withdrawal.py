@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dicom_sr.write.hl7 import CHARACTER_SETS, CONTROL_ID_FIELD, UTF_8, in_bytes, moment, segment
 from dicom_sr.write.oru import CONTROL_ID_CHARACTERS
@@ -20,7 +20,7 @@ _TIME, _VERSION, _CHARACTER_SET = 6, 11, 17  # MSH-7, MSH-12 and MSH-18 in a hea
 _REPORTED, _RESULT_STATUS, _OBSERVATION_STATUS = 22, 25, 11  # OBR-22, OBR-25, OBX-11
 
 
-def withdrawal(message: bytes, when: datetime | None = None, why: str = "") -> bytes:
+def withdrawal(message: bytes, when: datetime, why: str) -> bytes:
     """The message that takes back `message`. The same arguments give the same bytes and the same control ID.
 
     Parameters
@@ -28,15 +28,15 @@ def withdrawal(message: bytes, when: datetime | None = None, why: str = "") -> b
     message
         One of `dicom_sr.write.oru`, as it was sent.
     when
-        Timezone aware, and later than the time of the message: some receivers pass over an order's message whose
-        OBR-22 is not later than the one that they have. None: the second after it.
+        Timezone aware. Some receivers pass over an order's message whose OBR-22 is not later than the one that they
+        have, so it is the time of the withdrawal and not that of the images.
     why
         The reason in words, for a reader.
     """
     header = message.split(b"\r", 1)[0].decode("ascii", "replace").split("|")
     character_set = header[_CHARACTER_SET] if len(header) > _CHARACTER_SET else UTF_8
     _, *lines = message.decode(CHARACTER_SETS[character_set]).rstrip("\r").split("\r")
-    header[_TIME] = moment(when or datetime.strptime(header[_TIME], "%Y%m%d%H%M%S%z") + timedelta(seconds=1))
+    header[_TIME] = moment(when)
     rest = [taken_back for line in lines for taken_back in _taken_back(line, header[_TIME], why)]
     header[CONTROL_ID_FIELD] = hashlib.sha256("\r".join(rest).encode()).hexdigest()[:CONTROL_ID_CHARACTERS]
     return in_bytes(["|".join(header[: _VERSION + 1]), *rest], character_set)

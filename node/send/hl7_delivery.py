@@ -64,20 +64,11 @@ class Hl7Delivery(OneByOne):
         if self._client is not None:
             self._client.close()
 
-    def withdraw(self, item: ObjectFile, when: datetime | None = None, why: str = "") -> Answer:
+    def withdraw(self, item: ObjectFile, when: datetime, why: str) -> Answer:
         """Send a further message that takes back the one that was sent; the receiver's answer.
 
         The message says of the whole order that there are no results, so none should be sent for a job that a later one
         has revised. To do it again with the same time and reason sends the same message.
-
-        Parameters
-        ----------
-        item
-            The message that was sent.
-        when
-            When it is taken back; None: the second after the time of that message.
-        why
-            The reason in words.
 
         Raises
         ------

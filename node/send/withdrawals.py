@@ -232,22 +232,25 @@ class Withdrawals:
 
 def _each(delivery: Delivery, items: Sequence[EncodedObject], row: WithdrawalRow) -> Answer:
     """Take back one after the other; the answer that counts most: what is to be tried again, then a refusal."""
-    if not isinstance(delivery, TakesBack):
-        return Answer(Outcome.REFUSED, "this kind of destination cannot be told")
     answers: list[Answer] = []
     for item in items:
         if not item.sop_class_uid and not item.path.exists():
             answers.append(Answer(Outcome.REFUSED, GONE))
             continue
-        if isinstance(delivery, Hl7Delivery):
-            answers.append(delivery.withdraw(item, row.created, row.why))
-        else:
-            answers.append(delivery.withdraw(item))
+        answers.append(_withdraw(delivery, item, row))
         goes_on()
     worst = next(outcome for outcome in WORST_FIRST if any(one.outcome is outcome for one in answers))
     said = [one for one in answers if one.outcome is worst]
     share = "" if len(said) == len(answers) else f"{len(said)} of {len(answers)}: "
     return Answer(worst, share + said[0].text)
+
+
+def _withdraw(delivery: Delivery, item: EncodedObject, row: WithdrawalRow) -> Answer:
+    if isinstance(delivery, Hl7Delivery):
+        return delivery.withdraw(item, row.created, row.why)
+    if isinstance(delivery, TakesBack):
+        return delivery.withdraw(item)
+    return Answer(Outcome.REFUSED, "this kind of destination cannot be told")
 
 
 def _like(delivery: Delivery, items: Sequence[EncodedObject]) -> Dataset | None:

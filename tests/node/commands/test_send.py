@@ -12,6 +12,7 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     ExplicitVRLittleEndian,
     GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
     MRImageStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -60,6 +61,20 @@ def configured(folder: Path, **profile: Any) -> Path:
 def written(folder: Path, objects: Path) -> set[str]:
     names = {path.read_bytes(): path.name for path in objects.iterdir()}
     return {names[path.read_bytes()] for path in (folder / "results").rglob("*.dcm")}
+
+
+def test_a_rejection_note_is_sent_though_no_profile_names_it(tmp_path: Path, objects: Path) -> None:
+    for path in objects.iterdir():
+        path.unlink()
+    ds, title = Dataset(), Dataset()
+    title.CodeValue = "113037"
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID, ds.SOPInstanceUID = KeyObjectSelectionDocumentStorage, generate_uid()
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.ConceptNameCodeSequence = generate_uid(), generate_uid(), [title]
+    dcmwrite(objects / "note", ds, enforce_file_format=True)
+    assert send(objects, "results", configured(tmp_path, kinds=["report"])) == OK
+    assert written(tmp_path, objects) == {"note"}
 
 
 def test_results_of_kinds_that_the_destination_does_not_get_are_left_out_and_named(

@@ -123,11 +123,11 @@ def test_in_a_folder_what_takes_a_message_back_is_one_more_file(out: Outgoing, t
     assert isinstance(section, Hl7Destination)
     way, item = Hl7Delivery("ris", section), ObjectFile("", "2.25.1", "", "", out.folder / f"{job_id}.hl7")
     (_sent,) = [answer for _, answer in way.send([item])]
-    first, again = (way.withdraw(item) for _ in range(2))
+    first, again = (way.withdraw(item, START, "Wrong side.") for _ in range(2))
     assert (first.outcome, again.text) == (Outcome.DELIVERED, "there already")
     taken_back = [one.read_text() for one in folder.iterdir() if one.read_bytes() != message(job_id)]
     assert [one.count("TAKEN BACK") for one in taken_back] == [1]
-    assert way.withdraw(ObjectFile("1.2", "2.25.1", "", "", tmp_path)).outcome is Outcome.REFUSED
+    assert way.withdraw(ObjectFile("1.2", "2.25.1", "", "", tmp_path), START, "").outcome is Outcome.REFUSED
 
 
 def test_a_sealed_message_is_opened_on_its_way(out: Outgoing, clock: HandClock, tmp_path: Path) -> None:
