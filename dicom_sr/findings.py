@@ -8,7 +8,7 @@ patient coordinates are LPS in mm.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
@@ -143,6 +143,8 @@ class Finding:
     evaluations: tuple[Evaluation, ...] = ()
     image_label: str = ""  # short text for a marker on the image, e.g. "MCP2 E2 J1"
     images: tuple[ImageReference, ...] = ()  # the source images the numbers rest on, where `region` does not say it
+    # one short text for where a viewer has room for no more, e.g. "R hand E13 J7"; empty: `image_label`, or made
+    summary: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ class NotEvaluable:
     sentence: str  # for the radiologist
     site: Site | None = None
     region: Region | None = None
+    summary: str = field(default="", repr=False)  # as of a finding, e.g. "MTP5 n/e"
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,15 @@ DICOM_KINDS: tuple[Kind, ...] = tuple(kind for kind in get_args(Kind) if kind no
 DEFAULT_KINDS: tuple[Kind, ...] = tuple(kind for kind in DICOM_KINDS if kind != "segmentation_labelmap")
 
 
+# whose reports can have a form of their own
+Viewer = Literal["any", "ohif"]
+# of these the viewer shows nothing: it marks them as unsupported, or stops with an error
+UNSHOWN: dict[Viewer, frozenset[Kind]] = {
+    "any": frozenset(),
+    "ohif": frozenset({"presentation_state", "key_objects", "segmentation_fractional"}),
+}
+
+
 _KINDS: dict[str, Kind] = {
     uid.SecondaryCaptureImageStorage: "secondary_capture",
     uid.MultiFrameTrueColorSecondaryCaptureImageStorage: "secondary_capture",
@@ -123,6 +132,7 @@ class EncodingProfile:
     # how a report says where a segmented finding lies: by its segment, or by a drawn outline, which viewers want that
     # know no reference to a segment
     segmented_regions: Literal["segment", "outline"] = "segment"
+    viewer: Viewer = "any"  # in which the report is to look well; what that one does not show is left out
     synthetic_data: bool = True  # SyntheticData YES on derived series that hold modelled content
     snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones
     uid_root: str = "2.25"

@@ -14,7 +14,7 @@ from dicom_sr.current_patient import CurrentPatient
 from dicom_sr.errors import EncodingError
 from dicom_sr.findings import NotRun, Result
 from dicom_sr.lawful import is_uid, unlawful
-from dicom_sr.profile import EncodedObject, EncodingProfile, Kind
+from dicom_sr.profile import UNSHOWN, EncodedObject, EncodingProfile, Kind
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import PATIENT, STUDY
 from dicom_sr.versions import NOTHING_EARLIER, Earlier
@@ -130,7 +130,8 @@ class Encoding:
         self._folder = folder
         self._revised = [one for one in earlier.objects if one.kind == "report"]
         nobody_asks = isinstance(result, NotRun) and not profile.not_run_reports
-        self._kinds: list[Kind] = [] if nobody_asks else list(dict.fromkeys(profile.kinds))
+        kinds = [] if nobody_asks else list(dict.fromkeys(profile.kinds))
+        self._kinds: list[Kind] = [kind for kind in kinds if kind not in UNSHOWN[profile.viewer]]
         if self._kinds:
             folder.mkdir(parents=True, exist_ok=True)
             _refuse_what_is_no_uid(self._provenance.headers)

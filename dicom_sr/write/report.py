@@ -22,7 +22,7 @@ from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.segment_places import SegmentPlace
-from dicom_sr.write import statements
+from dicom_sr.write import ohif, statements
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.equipment import algorithm_parameters, algorithm_uid, algorithms, manufacturer
 from dicom_sr.write.finish import finish, write
@@ -115,6 +115,9 @@ class MeasurementTree:
         )
         items = list(report[0].ContentSequence)
         at = next(i for i, item in enumerate(items) if item.name == standard.DCM.ImagingMeasurements)
+        if provenance.profile.viewer == "ohif":
+            labels = [ohif.label_of(found) for found in statements.findings(provenance)]
+            items[at] = ohif.for_ohif(items[at], labels, lambda uid: _size(self._by_uid[uid]))
         texts = [text_item(name, text) for name, text in statements.sentences(provenance)]
         # a plain data set: highdicom's own look into every item that is put into them
         self.content = Dataset()
@@ -127,7 +130,8 @@ class MeasurementTree:
             *result_objects(others),
         ]
         self.content.CurrentRequestedProcedureEvidenceSequence = evidence_items([*evidence, *references(others)])
-        self.names = (*names_of(others), *(("segments",) if self._segments else ()))
+        form = [] if provenance.profile.viewer == "any" else [provenance.profile.viewer]
+        self.names = (*names_of(others), *(("segments",) if self._segments else ()), *form)
 
     # ---- context
     def _observer(self) -> hd.sr.ObservationContext:
@@ -220,7 +224,8 @@ class MeasurementTree:
 
     def _places(self, written: set[str]) -> dict[str, SegmentPlace]:
         """Where the segments of the findings lie, by tracking identifier, if the destination wants them referred to."""
-        if self._provenance.profile.segmented_regions == "outline":
+        profile = self._provenance.profile
+        if profile.segmented_regions == "outline" or profile.viewer == "ohif":
             return {}
         named = {segment.label for segment in getattr(self._result, "segments", ())}  # a heatmap is no region
         about = named & {finding.tracking_id for finding in getattr(self._result, "findings", ())}

@@ -24,6 +24,7 @@ from dicom_sr.write.explicit_vr import encoded_item
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.left_out import Attempts
 from dicom_sr.write.multi_frame import for_segment, frame_order, frames_tail, of_one_pixel, packed_bits
+from dicom_sr.write.ohif import opens_segmentation
 from dicom_sr.write.references import frame_number
 from dicom_sr.write.segment_layers import Group, Layer, groups
 
@@ -66,7 +67,7 @@ def encode_segmentation(
         layers = [layer for layer in group.layers if layer.is_probability or form != "fractional"]
         if form == "binary":  # OHIF and others refuse a segment without a pixel
             layers = [layer for layer in layers if any(layer.is_on(plane) for plane in layer.planes)]
-        if layers:
+        if layers and (provenance.profile.viewer != "ohif" or opens_segmentation(group.images)):
             objects += attempt(kind, partial(_write, provenance, folder, kind, form, index, group, layers))
     return tuple(objects)
 

@@ -208,8 +208,12 @@ def _created(examples: Mapping[str, Iterable[EncodedObject]]) -> str:
             "Attributes Sequence or Referenced Request Sequence. "
             "The profile of a destination decides which kinds of object it gets. A report refers to every object of "
             "its result that the destination gets, and a group of a segmented finding to its segment (TID 1410 or "
-            "1411), or to an outline with `segmented_regions: outline`. What is kept of IHE AI Results stands in the "
-            "[IHE integration statement](ihe-integration-statement.md).",
+            "1411), or to an outline with `segmented_regions: outline`. With `viewer: ohif` the report has other "
+            "UIDs and holds under Imaging Measurements a group with a label and a line for each finding (TID 1501; "
+            "the place of the label is coded in 99CS3D, the scheme of Cornerstone3D), then all groups of TID 1410 in "
+            "a container Findings (121070, DCM); presentation states, key objects, fractional segmentations and "
+            "segmentations of images without a place in space are left out. What is kept of IHE AI Results stands in "
+            "the [IHE integration statement](ihe-integration-statement.md).",
             _table(("SOP class", "UID", "Modality", "Template", "Transfer syntax", "Pipelines"), rows),
             "Where a job revises another, which late images, other settings or another model bring about, its report "
             "names the report before it in Predecessor Documents Sequence. Reports, key objects, documents, "

@@ -9,7 +9,7 @@ from pydicom.uid import Comprehensive3DSRStorage
 from rich.progress import track
 
 from dicom_sr.errors import UnsuitableInput
-from dicom_sr.profile import LATER_KINDS, SENDING_ORDER, Kind, ObjectFile, kind_of
+from dicom_sr.profile import LATER_KINDS, SENDING_ORDER, UNSHOWN, Kind, ObjectFile, kind_of
 from dicom_sr.series import read_studies
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.route import LeftOut
@@ -85,6 +85,8 @@ def _not_taken(kind: Kind | None, item: ObjectFile, profile: Profile) -> str:
     """Why the node would send no such object to a destination with that profile; empty where it would."""
     if kind is not None and kind not in (*profile.kinds, *LATER_KINDS):  # of which no profile speaks
         return f"is of kind {kind}, which is not in kinds"
+    if kind in UNSHOWN[profile.viewer]:
+        return f"is of kind {kind}, which is not shown by viewer: {profile.viewer}"
     if item.sop_class_uid == Comprehensive3DSRStorage and profile.measurement_report == "comprehensive":
         return "is a Comprehensive 3D SR, and measurement_report is comprehensive"
     return ""

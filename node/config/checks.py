@@ -31,6 +31,7 @@ from node.config.sections import (
     Hl7Destination,
     Peer,
 )
+from node.config.viewer_checks import viewers
 from node.errors import ConfigurationError
 from node.folders import lies_in
 
@@ -486,6 +487,7 @@ OFFLINE = (
     open_doors,
     environment,
     graphics,
+    viewers,
     *AT_START,
     certificate_dates,
     folders,

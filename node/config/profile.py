@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
-from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, LATER_KINDS, Kind
+from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, LATER_KINDS, Kind, Viewer
 from dicom_sr.words import did_you_mean
 from node.config.values import Section
 
 _KINDS = (*DICOM_KINDS, *LATER_KINDS)
+_VIEWERS = [viewer for viewer in get_args(Viewer) if viewer != "any"]
 
 
 def _for_dicom(kind: object) -> object:
@@ -27,9 +28,21 @@ class Profile(Section):
     measurement_report: Literal["comprehensive_3d", "comprehensive"] = "comprehensive_3d"
     kinds: tuple[Annotated[Kind, BeforeValidator(_for_dicom)], ...] = DEFAULT_KINDS
     segmented_regions: Literal["segment", "outline"] = "segment"  # how a report says where a segmented finding lies
+    viewer: Viewer = "any"  # in which the report is to look well; what that one does not show is left out
     not_run_reports: bool = False  # a pipeline due that did not run becomes a capture and a report
     synthetic_data: bool = True  # SyntheticData YES on derived series
     snomed_licence: bool = False  # SNOMED codes outside DICOM's own content in place of private ones
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, given: object) -> object:
+        """The name of a viewer alone is short for a profile that sets nothing else."""
+        if not isinstance(given, str):
+            return given
+        if given not in _VIEWERS:
+            hint = did_you_mean(given, _VIEWERS)
+            raise ValueError(f"should be {' or '.join(_VIEWERS)}, or a section with keys{hint}")
+        return {"viewer": given}
 
 
 NOTIFICATIONS_ONLY = Profile.model_construct(kinds=("notification",), not_run_reports=True)

@@ -21,6 +21,11 @@ from node.run.job_folder import JobFolder
 from node.run.notes import ObjectsNote
 
 _PLAIN = EncodingProfile()
+# fields of a profile that nodes of earlier versions did not know
+_NEWER = (
+    *("identifier_system", "segmented_regions", "viewer", "report_status", "message"),
+    *("patient_details", "page_url"),
+)
 
 
 def destination_of(configuration: Configuration, name: str) -> Destination:
@@ -44,6 +49,7 @@ def encoding(configuration: Configuration, destination: Destination) -> tuple[st
         measurement_report=profile.measurement_report,
         kinds=tuple(kind for kind in profile.kinds if kind not in LATER_KINDS),
         segmented_regions=profile.segmented_regions,
+        viewer=profile.viewer,
         not_run_reports=True,  # whether anybody wants them is decided when a job has no result
         synthetic_data=profile.synthetic_data,
         snomed_licence=profile.snomed_licence,
@@ -68,7 +74,7 @@ def profile_digest(profile: EncodingProfile) -> str:
     fields = asdict(profile)
     for of_the_installation in ("device_serial_number", "device_uid"):
         del fields[of_the_installation]  # what was encoded before it was given another one is handed over as it is
-    for name in ("identifier_system", "segmented_regions", "report_status", "message", "patient_details", "page_url"):
+    for name in _NEWER:
         if fields[name] == getattr(_PLAIN, name):
             del fields[name]
     return digest(fields)[:12]

@@ -142,6 +142,7 @@ def not_evaluable(site: FilmSite, readings: Mapping[Cell, Reading]) -> NotEvalua
         capital(sentence) + ".",
         site.coded,
         site.region,
+        label(site, readings),
     )
 
 
@@ -196,7 +197,13 @@ def _limb_sum(chosen: LimbFilm, readings: Mapping[Cell, Reading], correlation: f
         _whole(chosen),
         _numbers((codes.SVH_ERO_LIMB, erosion), (codes.SVH_JSN_LIMB, narrowing)),
         (_completeness(both),),
+        summary=f"{side} {limb} {_in_short(erosion, narrowing)}",
     )
+
+
+def _in_short(erosion: Total, narrowing: Total) -> str:
+    """Sums for where there is room for a few letters, e.g. ``E13 J7``."""
+    return " ".join(f"{letter}{one.raw:.0f}" for letter, one in (("E", erosion), ("J", narrowing)) if one.scored)
 
 
 def _whole(chosen: LimbFilm) -> Region:
@@ -227,6 +234,8 @@ def _all_sum(limbs: Sequence[LimbFilm], readings: Mapping[Cell, Reading], correl
         _whole(limbs[0]),
         tuple(numbers),
         (_completeness(both),),
+        summary=f"SvH total {both.raw:.0f} ({both.interval[0]:.0f} to {both.interval[1]:.0f})"
+        + ("" if both.complete else ", partial"),
     )
 
 
@@ -248,4 +257,5 @@ def change(progress: Progression, chosen: LimbFilm) -> Finding:
             *(Measurement(name, round(sum(each), 1), unit) for name, each in by_kind.items() if each),
         ),
         (Evaluation(codes.SVH_SDD, verdict),),
+        summary=f"SvH change {progress.total.difference:+.0f}" + ("" if progress.beyond_error else ", within error"),
     )

@@ -16,7 +16,7 @@ from pipelines.joint_classification import codes
 from pipelines.joint_classification.classes import CLASSES, SHORT
 from pipelines.joint_classification.classifier import Classifier, JointVerdict
 from pipelines.joint_classification.opinion import Opinion, UnreadImage
-from pipelines.joint_classification.wording import percent
+from pipelines.joint_classification.wording import between_percent, percent
 
 KEYS = {"healthy": "HC", "ra": "RA", "psa": "PSA"}  # in the private codes
 AGREE = 4  # of five nearest known cases, to be among a group
@@ -25,6 +25,11 @@ AGREE = 4  # of five nearest known cases, to be among a group
 def finding(opinion: Opinion, model: Classifier) -> Finding:
     """The class with its probabilities and likelihood ratio; if undetermined, that and why."""
     determined = opinion.verdict.determined
+    label, between = "undetermined", ""
+    if determined:
+        number = CLASSES.index(opinion.condition)
+        label = f"{SHORT[opinion.condition]} {percent(opinion.overall.probabilities[0].max())}"
+        between = between_percent(*(float(end) for end in opinion.overall.intervals[0, number]))
     measurements = [*_probabilities(opinion, model)] if opinion.verdict.reason != "foreign" else []
     overall = opinion.overall
     measurements += [
@@ -43,7 +48,8 @@ def finding(opinion: Opinion, model: Classifier) -> Finding:
         opinion.region,
         tuple(measurements),
         tuple(evaluations),
-        f"{SHORT[opinion.condition]} {percent(overall.probabilities[0].max())}" if determined else "undetermined",
+        label,
+        summary=f"{opinion.joint.label} {label}{between}",
     )
 
 

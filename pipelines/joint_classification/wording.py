@@ -24,7 +24,7 @@ def sentence(opinion: Opinion) -> str:
     low, high = opinion.overall.intervals[0, number]
     value = percent(opinion.overall.probabilities[0, number])
     what = "healthy pattern" if opinion.condition == "healthy" else f"pattern of {NAMES[opinion.condition]}"
-    return capital(f"{opinion.joint.label}: {what}, probability {value}{_between(low, high)}.")
+    return capital(f"{opinion.joint.label}: {what}, probability {value}{between_percent(low, high)}.")
 
 
 def percent(probability: float) -> str:
@@ -33,7 +33,7 @@ def percent(probability: float) -> str:
     return "over 99 %" if whole > 99 else "under 1 %" if whole < 1 else f"{whole} %"
 
 
-def _between(low: float, high: float) -> str:
+def between_percent(low: float, high: float) -> str:
     """The ends of an interval in brackets; nothing where both are the same whole per cent."""
     ends = [min(max(round(100 * end), 1), 99) for end in (low, high)]
     return f" ({ends[0]} to {ends[1]} %)" if ends[0] < ends[1] else ""

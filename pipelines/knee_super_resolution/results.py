@@ -179,18 +179,23 @@ def finding(made: Reconstruction, figures: Quality, number: int, outlier_score: 
         Measurement(codes.OUTLIER, outlier_score, codes.NO_UNITS),
     ]
     evaluations = []
+    name = made.stack.label or f"stack {number}"
+    told = made.stack.label or "Super-resolution"
+    summary = f"{told}: {made.ratio:.2g} times as many slices"
     if figures.voxel_sd is not None:
         measurements.append(Measurement(codes.MEAN_VOXEL_SD, figures.voxel_sd, codes.ARBITRARY))
         agrees = figures.consistency_rmse <= CONSISTENCY_LIMIT * figures.noise
         evaluations.append(Evaluation(codes.CONSISTENT, codes.PASS if agrees else codes.FAIL))
+        summary = f"{told}: {evaluations[0].value.meaning.lower()}"
     return Finding(
-        tracking_id=f"Super-resolution {made.stack.label or f'stack {number}'}",
+        tracking_id=f"Super-resolution {name}",
         finding=codes.SUPER_RESOLVED,
         site=Site(codes.KNEE, laterality if laterality in ("R", "L") else None),  # type: ignore[arg-type]
         region=Region(middle, outline),
         measurements=tuple(measurements),
         evaluations=tuple(evaluations),
         images=made.stack.references,
+        summary=summary,
     )
 
 

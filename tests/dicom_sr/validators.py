@@ -29,6 +29,7 @@ _CHECK_REPORTS = Path(__file__).with_name("CheckReports.java")
 # what dciodvfy may warn of; anything else is ours to mend
 ALLOWED_WARNINGS = (
     ("Unrecognized defined term", "99MSKAI"),  # the private scheme
+    ("Unrecognized defined term", "99CS3D"),  # OHIF's scheme
     ("Unrecognized defined term", "99ACME"),  # one of somebody else's
     ("Unrecognized defined term", "CodingSchemeUID"),  # its UID
     ("needed to build DICOMDIR",),  # an empty StudyID is the source's

@@ -58,6 +58,10 @@ def written(folder: Path, text: str) -> Path:
             r"destinations.a.profile.kinds.0: 'oru': goes to destinations of kind hl7 only",
         ),
         (
+            "destinations:\n  a: {kind: folder, path: p, profile: ohiv}",
+            r"config.yaml:2: destinations.a.profile: 'ohiv': should be ohif, or a section .*; did you mean 'ohif'",
+        ),
+        (
             "routes:\n  a: {when: {}, pipeline: p, destinations: [pacs]}",
             r"config.yaml:2: routes.a.destinations.0: 'pacs': no destination is called so; there are: none",
         ),

@@ -80,7 +80,7 @@ def older_profile(made: Bench) -> str:
     """The digest under which version 0.1 had its objects encoded for the bench's folder."""
     profile = made.configuration.destinations["archive"].profile
     fields = {
-        **profile.model_dump(mode="json", exclude={"not_run_reports", "segmented_regions"}),
+        **profile.model_dump(mode="json", exclude={"not_run_reports", "segmented_regions", "viewer"}),
         "not_run_reports": True,
         "uid_root": made.configuration.node.uid_root,
         "institution": made.configuration.node.institution,
