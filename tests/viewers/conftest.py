@@ -82,13 +82,13 @@ def ohif_dist() -> Path:
     return found[-1].parent
 
 
-def hold_to_picture(screenshot: bytes, name: str, tmp_path: Path) -> None:
+def hold_to_picture(screenshot: bytes, name: str, tmp_path: Path, width: int = 640) -> None:
     """Compare a screenshot with the one that the documentation shows; where there is none yet, keep it (not in CI)."""
     baseline = PICTURES / f"{name}.jpg"
     if not baseline.exists() and os.environ.get("CI") == "true":
         pytest.fail(f"docs/pictures/{name}.jpg is not in the repository")
     (tmp_path / f"{name}.png").write_bytes(screenshot)
-    share = difference(kept_picture(screenshot, baseline), baseline)
+    share = difference(kept_picture(screenshot, baseline, width), baseline)
     assert share <= TOLERANCE, (
         f"{share:.0%} of the picture differs from docs/pictures/{name}.jpg; see {tmp_path}/{name}.png. "
         "If it is meant to, delete the old picture, run this test again and look at the new one."
