@@ -352,6 +352,19 @@ def used_ports(configuration: Configuration) -> Iterator[tuple[str, str, int]]:
         yield "records.mllp.port", mllp.host, mllp.port
 
 
+# ---- whose patients
+def merges(configuration: Configuration) -> Iterator[CheckResult]:
+    """Merges that are to be followed, of patient IDs whose assigning authority nobody has named."""
+    records = configuration.records
+    if records.patient_changes and not records.issuers:
+        default = f" or {records.default_issuer}" if records.default_issuer else ""
+        sentence = (
+            f"true: a merge is refused unless its patient IDs name no assigning authority{default}; should have the "
+            "hospital's authority in records.issuers"
+        )
+        yield CheckResult("records.patient_changes", "doubtful", sentence)
+
+
 # ---- who may connect
 def open_doors(configuration: Configuration) -> Iterator[CheckResult]:
     """Ports that other machines reach and that ask nobody who they are."""
@@ -364,14 +377,6 @@ def open_doors(configuration: Configuration) -> Iterator[CheckResult]:
             f"{mllp.host}: everybody who reaches it may send records; should have records.mllp.networks beside it"
         )
         yield CheckResult("records.mllp.host", "doubtful", sentence)
-    records = configuration.records
-    if records.patient_changes and not records.issuers:
-        whose = f"only those of {records.default_issuer} and" if records.default_issuer else "only those"
-        sentence = (
-            f"true: without records.issuers, {whose} of patient IDs that name no assigning authority are followed, and "
-            "other merges are refused; should have the hospital's assigning authority in records.issuers"
-        )
-        yield CheckResult("records.patient_changes", "doubtful", sentence)
     if _only_this_machine(status.host):
         return
     tokens = {
@@ -484,6 +489,7 @@ OFFLINE = (
     reports,
     callbacks,
     verdicts,
+    merges,
     open_doors,
     environment,
     graphics,

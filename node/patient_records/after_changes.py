@@ -92,7 +92,7 @@ class AfterChanges:
             marks = (*job.images, *([job.written] if job.written else []))
             if not all(_id_of(mark) in known for mark in marks):
                 continue  # another hospital's patient of the same number, or one of several
-            sentence = _sentence(job, now)
+            sentence = _sentence(job, now, changed.corrected)
             if sentence and not _is_told(session, job.job_id, sentence):
                 job_states.note(session, job.job_id, EVENT, sentence)
                 told += 1
@@ -104,7 +104,7 @@ def _id_of(mark: str) -> str:
     return ".".join(mark.split(".")[:2])
 
 
-def _sentence(job: PatientsJob, now: Person) -> str:
+def _sentence(job: PatientsJob, now: Person, corrected: bool) -> str:
     """What the job's timeline is to say; empty where nothing."""
     if job.state == JobState.UNSUITABLE and len(job.images) > 1:
         return RESTART
@@ -114,8 +114,10 @@ def _sentence(job: PatientsJob, now: Person) -> str:
         written = Person.of_mark(mark)
         if written.patient_id != now.patient_id:
             return SENT_BEFORE.format(what=MERGED)
-        differs = written.name and now.name and written.name != now.name
-        if differs or written.contradiction(now) is not None:
+        differs = (
+            written.name and now.name and written.name != now.name
+        )  # devices and messages may spell one differently
+        if corrected and (differs or written.contradiction(now) is not None):
             return SENT_BEFORE.format(what=CORRECTED)
     return ""
 

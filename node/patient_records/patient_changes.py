@@ -7,7 +7,7 @@ under that one. Messages may come twice and in any order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from node.study.sealing import seal, unseal
 from pipelines.records.hl7_patients import PatientChange, PatientId
 from pipelines.records.record import Identity
 
-LONGEST_CHAIN = 100  # of merges, each of the one that survived the last
+MOST_IDS = 200  # of one patient, one after the other merged or all into one
 MOST_EARLIER = 50  # identities that are kept of one patient ID, the latest ones
 A_DAY = timedelta(days=1)
 MOMENT = "%Y%m%d%H%M%S"
@@ -46,7 +46,7 @@ class _Entry:
     into: PatientId | None = field(default=None, repr=False)  # which patient ID took its place
     merged: str = ""  # when that was told
     earlier: tuple[CurrentPatient, ...] = field(default=(), repr=False)  # under this patient ID
-    others: tuple[PatientId, ...] = field(default=(), repr=False)  # whose place it took
+    others: tuple[PatientId, ...] = field(default=(), repr=False)  # whose place it took, directly or not
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Changed:
 
     current: CurrentPatient = field(repr=False)
     patient_ids: tuple[PatientId, ...] = field(repr=False)  # all that it has or had
+    corrected: bool = False  # it was described otherwise before
 
 
 _ENTRY = TypeAdapter(_Entry)
@@ -110,7 +111,7 @@ class PatientChanges:
             write_together({self._path(one): self._packed(entry) for one, entry in draft.entries.items()})
         self._move_records(change)
         ids = dict.fromkeys([*(one for pair in change.merged for one in pair), *map(_id_of, change.patients)])
-        return tuple({changed.patient_ids: changed for one in ids if (changed := self._changed(one))}.values())
+        return tuple({changed.patient_ids: changed for changed in map(self._changed, ids)}.values())
 
     def _when(self, change: PatientChange) -> str:
         """When a change was told; at arrival, where a sender's clock is ahead: later corrections must count."""
@@ -189,9 +190,10 @@ class PatientChanges:
                 deleted += 1
         return deleted
 
-    def _changed(self, one: PatientId) -> Changed | None:
+    def _changed(self, one: PatientId) -> Changed:
         root = self._root(one)
-        return Changed(self._patient(root), tuple(self._all_ids(root)))
+        entry = self._read(root)
+        return Changed(self._patient(root), self._all_ids(root), corrected=entry is not None and bool(entry.earlier))
 
     def _patient(self, root: PatientId) -> CurrentPatient:
         entry = self._read(root)
@@ -200,15 +202,9 @@ class PatientChanges:
     def _root(self, one: PatientId) -> PatientId:
         return _Draft(self._read, self._known).root(one)
 
-    def _all_ids(self, root: PatientId) -> Iterator[PatientId]:
-        waiting, seen = [root], {root}
-        while waiting:
-            one = waiting.pop()
-            yield one
-            entry = self._read(one)
-            others = [other for other in (entry.others if entry else ()) if other not in seen]
-            seen.update(others)
-            waiting += others
+    def _all_ids(self, root: PatientId) -> tuple[PatientId, ...]:
+        entry = self._read(root)
+        return (root, *(entry.others if entry else ()))
 
     # ---- files
     def _path(self, one: PatientId) -> Path:
@@ -252,7 +248,7 @@ class _Draft:
 
     def root(self, one: PatientId) -> PatientId:
         """The patient ID that took the place of one, at the end of all merges."""
-        for _ in range(LONGEST_CHAIN):
+        for _ in range(MOST_IDS):
             entry = self.get(one)
             if entry is None or entry.into is None:
                 break
@@ -265,7 +261,7 @@ class _Draft:
         Raises
         ------
         ChangeRefused
-            If `old` is of another person already.
+            If `old` is of another person already, or there are too many of one person.
         """
         if self.root(old) == self.root(new):
             if self.root(new) == old:
@@ -277,7 +273,7 @@ class _Draft:
         self.entries[old] = replace(before, into=self.root(new), merged=told)
         if self.get(new) is None:
             self.entries[new] = self._first(new)
-        self._add_other(self.root(new), old)
+        self._add_others(self.root(new), old, *before.others)
 
     def _turn_round(self, old: PatientId, new: PatientId, told: str) -> None:
         """The same person, the other way round: the later message says which patient ID stays."""
@@ -286,11 +282,14 @@ class _Draft:
             return
         self.entries[new] = replace(retired, into=None, merged="")
         self.entries[old] = replace(survivor, into=new, merged=told)
-        self._add_other(new, old)
+        self._add_others(new, old, *survivor.others)
 
-    def _add_other(self, root: PatientId, other: PatientId) -> None:
+    def _add_others(self, root: PatientId, *others: PatientId) -> None:
         entry = self.get(root) or self._first(root)
-        self.entries[root] = replace(entry, others=tuple(dict.fromkeys((*entry.others, other))))
+        all_others = tuple(one for one in dict.fromkeys((*entry.others, *others)) if one != root)
+        if len(all_others) >= MOST_IDS:
+            raise ChangeRefused(f"a patient would have more than {MOST_IDS} patient IDs; nothing was merged")
+        self.entries[root] = replace(entry, others=all_others)
 
     def _first(self, one: PatientId) -> _Entry:
         return _Entry(self._known(one) or CurrentPatient(*one))
@@ -305,7 +304,8 @@ class _Draft:
             self.entries[one] = replace(entry, earlier=_latest(entry.earlier, patient))
             return
         now = _filled(patient, entry.patient)
-        earlier = entry.earlier if now == entry.patient else _latest(entry.earlier, entry.patient)
+        same = _agree(identity_of(now), identity_of(entry.patient))
+        earlier = entry.earlier if same else _latest(entry.earlier, entry.patient)
         self.entries[one] = replace(entry, patient=now, told=told, earlier=earlier)
 
 

@@ -281,3 +281,11 @@ def test_a_destination_that_waits_for_verdicts_of_a_form_that_is_off_is_named() 
     (found,) = checks.verdicts(configuration(destinations={"out": folder}))
     assert (found.key, found.state) == ("destinations.out.profile.kinds", "doubtful")
     assert list(checks.verdicts(configuration(destinations={"out": folder}, verdicts={"form": True}))) == []
+
+
+def test_merges_that_would_be_refused_for_their_authority_are_named() -> None:
+    (found,) = checks.merges(configuration(records={"patient_changes": True, "default_issuer": "HOSP"}))
+    assert (found.key, found.state) == ("records.patient_changes", "doubtful")
+    assert "unless its patient IDs name no assigning authority or HOSP" in found.sentence
+    for settled in ({"patient_changes": True, "issuers": {"HOSP": ""}}, {}):
+        assert list(checks.merges(configuration(records=settled))) == []

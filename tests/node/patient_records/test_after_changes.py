@@ -25,7 +25,7 @@ from tests.postgres import Postgres
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ERIKA = CurrentPatient("B", "", "Muster^Erika", "19600229", "F")
-MERGED = Changed(ERIKA, (("B", ""), ("A", "")))
+MERGED = Changed(ERIKA, (("B", ""), ("A", "")), corrected=True)
 
 
 class Jobs:
@@ -97,6 +97,12 @@ def test_what_a_merge_or_a_correction_means_for_jobs_is_told_once(jobs: Jobs) ->
     with Session(jobs.database) as session:
         audited = session.scalars(select(AuditRow).where(AuditRow.what == PATIENT_CHANGED)).all()
         assert [(row.who, row.detail) for row in audited] == [("10.0.0.1", {"event": "ADT^A40", "jobs": 3})]
+
+
+def test_a_name_that_a_device_spells_otherwise_is_no_correction(jobs: Jobs) -> None:
+    jobs.add("1", person("B", "mueller^erika"))
+    jobs.after.tell([Changed(ERIKA, (("B", ""),))], "ADT^A08", "10.0.0.1")
+    assert jobs.told() == {}
 
 
 def test_a_database_without_its_tables_is_a_reason_to_send_the_message_again(tmp_path: Path) -> None:

@@ -19,10 +19,12 @@ from node.config.checks import listening_socket
 from node.errors import PeerUnavailable
 from node.patient_records.intake import Intake
 from node.patient_records.look_up import RecordLookUp, open_patient_records
+from node.patient_records.patient_changes import open_patient_changes
 from node.reading import HERE
 from pipelines.knee_oa_risk.simulation.population import simulate
 from pipelines.knee_oa_risk.simulation.sample import patient_bundle
 from tests.fhir_peer import FhirPeer, serving
+from tests.node.patient_records.adt import incoming
 
 DAY = date(2026, 1, 5)
 
@@ -175,3 +177,21 @@ def test_a_fhir_server_that_was_busy_or_refused_the_token_is_asked_again(
 
 def test_pydicom_still_reads_what_the_tests_write(tmp_path: Path) -> None:
     assert pydicom.dcmread(study_file(tmp_path, "19600101")).PatientBirthDate == "19600101"
+
+
+def test_the_record_of_a_merged_patient_is_found_for_images_and_requests_of_the_prior_patient_id(
+    tmp_path: Path, person: dict[str, Any]
+) -> None:
+    settings = configuration(tmp_path / "node", issuers={"HOSP": ""}, patient_changes=True)
+    records = open_patient_records(settings)
+    changes = open_patient_changes(settings, records)
+    asked = RecordLookUp(settings, records, HERE, changes=changes)
+    prior = study_file(tmp_path, "19000101", "UNKNOWN^TRAUMA", "TEMP")
+    take_in(configuration(tmp_path / "node"), person)
+    assert asked.for_study("knee_oa_risk", [prior]) is None
+    merge = incoming("A40", "P-1", "TEMP", name="Doe^Jane", born=born(person))
+    Intake(records, settings.records, HERE, changes).message(merge)
+    context = asked.for_study("knee_oa_risk", [prior])
+    assert context is not None
+    assert len(context.events) > 1
+    assert asked.for_request("TEMP", None).identity.patient_id == "P-1"

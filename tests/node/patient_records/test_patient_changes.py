@@ -12,7 +12,7 @@ from dicom_sr.current_patient import CurrentPatient
 from node.config import RecordSettings
 from node.errors import NodeError
 from node.patient_records.intake import Intake
-from node.patient_records.patient_changes import ChangeRefused, PatientChanges
+from node.patient_records.patient_changes import MOST_IDS, ChangeRefused, PatientChanges
 from node.patient_records.store import PatientRecords, new_key
 from node.reading import HERE
 from pipelines.records.hl7_patients import PatientChange
@@ -98,6 +98,16 @@ def test_a_patient_id_that_was_merged_is_not_merged_into_a_third_patient(ward: W
     with pytest.raises(ChangeRefused):  # all of a message or nothing
         ward.changes.take(PatientChange(pairs, (), "20260103000000"))
     assert ward.now("X") is None
+
+
+def test_a_patient_has_so_many_patient_ids_and_a_chain_is_as_long(ward: Ward) -> None:
+    for number in range(MOST_IDS - 1):
+        ward.changes.take(PatientChange((((str(number), ""), (str(number + 1), "")),)))
+    last = str(MOST_IDS - 1)
+    assert (ward.now("0"), ward.now(last)) == (last, None)  # nobody has described it
+    with pytest.raises(ChangeRefused, match="more than 200 patient IDs"):
+        ward.changes.take(PatientChange((((last, ""), ("more", "")),)))
+    assert ward.now("0") == last
 
 
 def test_a_merge_of_an_unknown_authority_is_refused_whether_changes_are_followed_or_not(ward: Ward) -> None:
