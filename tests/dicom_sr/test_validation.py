@@ -6,6 +6,7 @@ import pydicom
 import pytest
 
 from dicom_sr.findings import Result
+from dicom_sr.profile import EncodingProfile
 from pipelines.example import Example
 from tests.dicom_sr import validation, validators
 
@@ -32,6 +33,18 @@ def test_no_validator_finds_an_error_in_any_object_of_any_pipeline(rows: list[va
         f"{r.example} {r.kind} {tool}: {p}" for r in rows for tool, problems in r.problems.items() for p in problems
     ]
     assert found == []
+
+
+def test_no_validator_finds_an_error_in_a_report_in_the_form_for_ohif(
+    tmp_path: Path, examples: dict[str, Example]
+) -> None:
+    form = EncodingProfile(kinds=("report",), viewer="ohif")
+    some = {name: examples[name] for name in ("joint_classification", "every_kind")}
+    rows = validation.validate(tmp_path, some, everything=False, profile=form)
+    of_one_file = {*validation.TOOLS} - {"dcentvfy"}  # which looks for the sources
+    found = [(tool, p) for row in rows for tool, problems in row.problems.items() for p in problems]
+    assert {tool for row in rows for tool in row.problems} >= of_one_file
+    assert [one for one in found if one[0] in of_one_file] == []
 
 
 def test_every_tool_checked_every_kind_of_object_that_it_is_for(rows: list[validation.Row]) -> None:

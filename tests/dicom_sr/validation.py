@@ -86,7 +86,12 @@ def one_group_of_a_kind(example: Example) -> Example:
     return replace(example, result=replace(example.result, findings=findings))
 
 
-def validate(folder: Path, examples: Mapping[str, Example], everything: bool = True) -> list[Row]:
+def validate(
+    folder: Path,
+    examples: Mapping[str, Example],
+    everything: bool = True,
+    profile: EncodingProfile = PROFILE,
+) -> list[Row]:
     """Encode the examples into `folder` and run every tool that applies over every object.
 
     Without `everything`, PixelMed, which takes seconds a file, is given one object of each kind with a tree of its
@@ -96,7 +101,7 @@ def validate(folder: Path, examples: Mapping[str, Example], everything: bool = T
     rows: dict[tuple[str, str], Row] = {}
     checks: list[tuple[Row, str, Callable[[], list[str]]]] = []
     for title, example in examples.items():
-        objects = encode(example.result, PROFILE, CREATED, folder / title / "result")
+        objects = encode(example.result, profile, CREATED, folder / title / "result")
         if title == ASSESSED and isinstance(example.result, Result):
             said = assessed.assessment_of(example.result.findings, objects, PROFILE, folder / title / "said")
             objects = (*objects, said, taken_back.note_of(objects, folder / title / "said"))
