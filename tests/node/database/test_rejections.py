@@ -8,29 +8,33 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
-from node.database import job_states, rejections
+from node.database import erasure, job_states, rejections
 from node.database.connection import open_database
 from node.database.migrations import migrate
 from node.database.states import RejectionNoteState
 from node.database.tables import KeyObjectRow, RejectionRow, SeriesRow
 from tests.node.database.rejecting import SERIES, STUDY, images, key_object, rejected
 from tests.node.database.withdrawing import NOON, job, made, sent
+from tests.postgres import Postgres
 
 QUALITY = RejectionReason.QUALITY
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    database = open_database(f"sqlite:///{tmp_path / 'node.db'}")
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def session(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Session]:
+    database = open_database(f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database())
     migrate(database)
     with Session(database) as session:
         yield session
     database.dispose()
 
 
-def test_50_000_images_are_remembered_once_however_often_the_note_is_read(session: Session) -> None:
+def test_20_000_images_are_remembered_once_however_often_the_note_is_read(session: Session) -> None:
     key_object(session)
-    uids = [f"1.5.{number}" for number in range(50_000)]
+    uids = [f"1.5.{number}" for number in range(20_000)]
     for _ in range(2):
         rejections.remember(session, "1.9", QUALITY, uids)
     assert session.scalar(select(func.count()).select_from(RejectionRow)) == len(uids)
@@ -54,6 +58,15 @@ def test_a_document_that_is_no_rejection_note_is_forgotten_with_all_that_it_reje
     rejections.forget(session, "1.9")
     assert session.scalars(select(RejectionRow)).all() == []
     assert session.scalars(select(KeyObjectRow)).all() == []
+
+
+def test_a_study_is_erased_with_its_notes_and_all_that_they_reject(session: Session) -> None:
+    uids = images(session)
+    key_object(session)
+    rejections.remember(session, "1.9", QUALITY, uids)
+    erasure.erase(session, erasure.locked(session, STUDY), "mary", NOON)
+    for kind in (KeyObjectRow, RejectionRow):
+        assert session.scalars(select(kind)).all() == []
 
 
 def test_a_note_waits_until_it_is_closed(session: Session) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from node.database import job_states
 from node.database.tables import InstanceRow
+from node.errors import JobFailed
 from node.reading import HERE
 from node.run.job_images import JobImages
 from tests.node.run.trial import bench
@@ -30,3 +31,15 @@ def test_images_whose_length_is_another_than_was_recorded_are_handed_over_to_be_
         assert (away is not None) == bool(added)
         found = [sorted(path.name for path in paths) for paths in asked]
         assert found == ([sorted(f"{uid}.dcm" for uid in job.sop_instance_uids)] if added else [])
+
+
+def test_a_job_that_was_made_before_one_of_its_images_was_rejected_ends_with_that_reason(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        job = made.job()
+        with Session(made.database) as session, session.begin():
+            job_states.record(session, job)
+            one = InstanceRow.sop_instance_uid == job.sop_instance_uids[0]
+            session.execute(update(InstanceRow).where(one).values(rejected="113001"))
+        images = len(job.sop_instance_uids)
+        with pytest.raises(JobFailed, match=f"1 of {images} images? of the job rejected: Rejected for Quality Reasons"):
+            JobImages(made.database, made.data, HERE).require_its_own(made.record(job))
