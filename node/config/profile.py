@@ -6,11 +6,11 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, model_validator
 
-from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, LATER_KINDS, Kind, Viewer
+from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, Kind, Viewer
 from dicom_sr.words import did_you_mean
 from node.config.values import Section
 
-_KINDS = (*DICOM_KINDS, *LATER_KINDS)
+_KINDS: tuple[Kind, ...] = (*DICOM_KINDS, "assessment")  # rejection notes go by `withdraw`
 _VIEWERS = [viewer for viewer in get_args(Viewer) if viewer != "any"]
 
 
