@@ -230,6 +230,20 @@ def images_rejected(rejected: int, images: int, reason: RejectionReason) -> str:
     return f"{rejected} of {counted(images, 'image')} of the job rejected: {reason.meaning}"
 
 
+def objects_of_jobs(session: Session, sop_instance_uids: Iterable[str], *where: ColumnElement[bool]) -> set[str]:
+    """Those of the objects that were made by a job of which `where` holds."""
+    found: set[str] = set()
+    for chunk in in_chunks(sop_instance_uids):
+        found |= set(
+            session.scalars(
+                select(ObjectRow.sop_instance_uid)
+                .join(JobRow, JobRow.id == ObjectRow.job_id)
+                .where(ObjectRow.sop_instance_uid.in_(chunk), *where)
+            )
+        )
+    return found
+
+
 def in_chunks(values: Iterable[T], size: int = IN_CLAUSE) -> Iterator[list[T]]:
     """`values` in lists that one ``IN (...)`` can hold, in their order."""
     remaining = iter(values)

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
-from node.database.queries import in_chunks
+from node.database.queries import in_chunks, objects_of_jobs
 from node.database.states import REJECTION_NOTE, RejectionNoteState, before
 from node.database.tables import InstanceRow, JobRow, KeyObjectRow, ObjectRow, RejectionRow, SeriesRow, StudyRow
 
@@ -158,13 +158,4 @@ def results_among(session: Session, uids: Iterable[str]) -> list[ObjectRow]:
 
 def not_to_be_built_on(session: Session, sop_instance_uids: Sequence[str]) -> set[str]:
     """Those of the objects that nothing is built on: their result was taken back, or it or its images were rejected."""
-    found: set[str] = set()
-    for chunk in in_chunks(sop_instance_uids):
-        found |= set(
-            session.scalars(
-                select(ObjectRow.sop_instance_uid)
-                .join(JobRow, JobRow.id == ObjectRow.job_id)
-                .where(ObjectRow.sop_instance_uid.in_(chunk), or_(JobRow.withdrawn.is_not(None), JobRow.rejected != ""))
-            )
-        )
-    return found
+    return objects_of_jobs(session, sop_instance_uids, or_(JobRow.withdrawn.is_not(None), JobRow.rejected != ""))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
 from node.database import job_states, outbox, taking_back
-from node.database.queries import UNDER_WAY, in_chunks
+from node.database.queries import UNDER_WAY, in_chunks, objects_of_jobs
 from node.database.tables import WITHDRAWN, AuditRow, JobRow, ObjectRow
 
 SHORTEST_DIGEST = 8  # characters of a digest that stand for the weights
@@ -77,17 +77,8 @@ def made_by(session: Session, pipeline: str, version: str | None, since: datetim
 
 
 def withdrawn_objects(session: Session, sop_instance_uids: Iterable[str]) -> set[str]:
-    """Those of the objects whose job's result was taken back: nothing is built on them."""
-    found: set[str] = set()
-    for chunk in in_chunks(sop_instance_uids):
-        found |= set(
-            session.scalars(
-                select(ObjectRow.sop_instance_uid)
-                .join(JobRow, JobRow.id == ObjectRow.job_id)
-                .where(ObjectRow.sop_instance_uid.in_(chunk), JobRow.withdrawn.is_not(None))
-            )
-        )
-    return found
+    """Those of the objects whose job's result was taken back."""
+    return objects_of_jobs(session, sop_instance_uids, JobRow.withdrawn.is_not(None))
 
 
 def compared_with(session: Session, job_ids: Iterable[str]) -> list[str]:

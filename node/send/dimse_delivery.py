@@ -161,31 +161,49 @@ class DimseDelivery:
         PeerUnavailable
             If the peer cannot be reached.
         """
-        ae = self._application_entity()
-        ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
-        association = self._established(ae)
-        if association is None:
-            return None
-        wanted = {item.sop_instance_uid for item in items}
-        found: set[str] = set()
-        try:
-            for study, series in sorted({(item.study_instance_uid, item.series_instance_uid) for item in items}):
-                query = Dataset()
-                query.QueryRetrieveLevel = "IMAGE"
-                query.StudyInstanceUID, query.SeriesInstanceUID, query.SOPInstanceUID = study, series, ""
-                for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
-                    goes_on()
-                    answer = status.get("Status")  # none where the peer aborts, as Orthanc does with strangers
-                    if answer in PENDING and match is not None:
-                        found |= wanted & {str(match.get("SOPInstanceUID", ""))}
-                    elif answer != SUCCESS:
-                        return None
-        finally:
-            leave(association)
-        return found
+        queries = []
+        for study, series in sorted({(item.study_instance_uid, item.series_instance_uid) for item in items}):
+            query = Dataset()
+            query.QueryRetrieveLevel = "IMAGE"
+            query.StudyInstanceUID, query.SeriesInstanceUID, query.SOPInstanceUID = study, series, ""
+            queries.append(query)
+        wanted, found = {item.sop_instance_uid for item in items}, set[str]()
+
+        def take(match: Dataset) -> None:
+            found.update(wanted & {str(match.get("SOPInstanceUID", ""))})
+
+        return found if self._queried(queries, take) else None
 
     def study(self, study_instance_uid: str) -> Dataset | None:
         """The patient and the study as the peer has them, by C-FIND; None where it does not say.
+
+        Raises
+        ------
+        PeerUnavailable
+            If the peer cannot be reached.
+        """
+        query = Dataset()
+        query.QueryRetrieveLevel = "STUDY"
+        for keyword in ASKED_OF_A_STUDY:
+            setattr(query, keyword, "")
+        query.StudyInstanceUID = study_instance_uid
+        found: list[Dataset] = []
+
+        def take(match: Dataset) -> None:
+            if len(found) < 2:  # one too many says enough
+                found.append(chosen(match, [*ASKED_OF_A_STUDY, "SpecificCharacterSet"]))
+
+        return found[0] if self._queried([query], take) and len(found) == 1 else None
+
+    def _queried(self, queries: Sequence[Dataset], take: Callable[[Dataset], None]) -> bool:
+        """Ask by C-FIND; False where the peer does not offer it, or does not answer all queries with success.
+
+        Parameters
+        ----------
+        queries
+            One after the other, on one association.
+        take
+            Called with each match.
 
         Raises
         ------
@@ -196,24 +214,19 @@ class DimseDelivery:
         ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
         association = self._established(ae)
         if association is None:
-            return None
-        query = Dataset()
-        query.QueryRetrieveLevel = "STUDY"
-        for keyword in ASKED_OF_A_STUDY:
-            setattr(query, keyword, "")
-        query.StudyInstanceUID = study_instance_uid
-        found: list[Dataset] = []
+            return False
         try:
-            for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
-                goes_on()
-                answer = status.get("Status")
-                if answer in PENDING and match is not None and len(found) < 2:
-                    found.append(chosen(match, [*ASKED_OF_A_STUDY, "SpecificCharacterSet"]))
-                elif answer != SUCCESS:
-                    return None
+            for query in queries:
+                for status, match in association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind):
+                    goes_on()
+                    answer = status.get("Status")  # none where the peer aborts, as Orthanc does with strangers
+                    if answer in PENDING and match is not None:
+                        take(match)
+                    elif answer != SUCCESS:
+                        return False
         finally:
             leave(association)
-        return found[0] if len(found) == 1 else None
+        return True
 
     def ask_commitment(self, transaction_uid: str, references: Sequence[Sequence[str]], report: Report) -> bool:
         """Ask the peer to commit itself; False where it does not offer that or refuses.
