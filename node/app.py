@@ -182,7 +182,7 @@ class Node:
             stack.callback(retention.loop.stop)
             remarks["retention"] = retention.loop.problem
         rejection_notes = RejectionNotes(
-            database, instances, configuration.receive.rejection_notes, readers, job_engine.stop_work, now
+            database, instances, configuration.receive.rejection_notes, readers, job_engine.stop_work, now, changes
         )
         rejection_notes.loop.start()
         stack.callback(rejection_notes.loop.stop)

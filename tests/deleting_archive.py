@@ -13,10 +13,18 @@ from tests.orthanc import Archive
 KEPT = ("content-type", "accept")
 
 
-def deleting(orthanc: Archive) -> Starlette:
-    """Hands everything on to Orthanc, and deletes what ``DELETE .../instances/UID`` names by Orthanc's own REST API."""
+def deleting(orthanc: Archive, refuses: int = 0) -> Starlette:
+    """Hands everything on to Orthanc, and deletes what ``DELETE .../instances/UID`` names by Orthanc's own REST API.
+
+    Parameters
+    ----------
+    refuses
+        What DELETE is answered instead; 0: it is done.
+    """
 
     async def hand_on(request: Request) -> Response:
+        if request.method == "DELETE" and refuses:
+            return Response(status_code=refuses)
         if request.method == "DELETE":
             found = orthanc.find("Instance", SOPInstanceUID=request.url.path.rpartition("/")[2])
             for one in found:

@@ -41,7 +41,7 @@ def dataset(out: Path, config: Path, *, since: datetime | None = None, pipeline:
     if not is_free(out, "--dataset", list(found)):
         return USAGE
     for sentence in write_dataset(out, found):
-        console().print(sentence, markup=False)
+        console().print(sentence, markup=False, soft_wrap=True)  # a command in it is to be copied whole
     return OK
 
 

@@ -101,7 +101,11 @@ def withdraw(
     with Session(database) as session:
         there = taking_back.may_have(session, jobs)
         later = withdrawals.compared_with(session, jobs)
+        undecided = 0 if chosen.version is None else withdrawals.without_version(session, chosen.pipeline)
     _show_plan(out, configuration, jobs, there)
+    if undecided:
+        others = f"{counted(undecided, 'job')} of {chosen.pipeline} still to begin, with the version installed then"
+        out.print(f"  not among these: {others}", style="yellow", markup=False)
     if dry_run:
         return OK
     if not yes:
@@ -115,8 +119,6 @@ def withdraw(
             job_engine.withdraw(job, reason, why, who)
     finally:
         job_engine.stop()
-    with Session(database) as session, session.begin():
-        taking_back.leave_all_but(session, list(configuration.destinations), UNKNOWN)
     out.print(f"{counted(len(jobs), 'job')} withdrawn; nothing more of {'it' if len(jobs) == 1 else 'them'} is sent")
     if later:
         shown = ", ".join(job[:12] for job in later[:JOBS_SHOWN]) + (", ..." if len(later) > JOBS_SHOWN else "")

@@ -224,14 +224,16 @@ def note(
     )
 
 
-def require_not_withdrawn(job: JobRow) -> None:
-    """Nothing more is made or sent of a job whose result was taken back.
+def require_standing(job: JobRow) -> None:
+    """Nothing more is made or sent of a job whose result was taken back, or which was rejected, or its images.
 
     Raises
     ------
     ForbiddenTransition
-        If it was.
+        If that is so.
     """
+    if job.rejected:
+        raise ForbiddenTransition(f"job {job.id} is neither run nor sent again: {job.rejected}")
     if job.withdrawn is not None:
         raise ForbiddenTransition(
             f"job {job.id} was withdrawn by {job.withdrawn_by} ({job.withdrawn_why}); what was taken back is not sent "
@@ -249,9 +251,7 @@ def restart(session: Session, job_id: str, detail: str) -> None:
         If it is neither, was withdrawn, or its images were rejected.
     """
     job = locked(session, job_id)
-    require_not_withdrawn(job)
-    if job.rejected:
-        raise ForbiddenTransition(f"job {job_id} is not run again: {job.rejected}")
+    require_standing(job)
     state = JobState(job.state)
     if state not in (JobState.FAILED, JobState.UNSUITABLE):
         raise ForbiddenTransition(f"job {job_id} is {state}; only a failed or unsuitable job is restarted")
@@ -274,10 +274,10 @@ def send_to(
     ------
     JobNotFound
     ForbiddenTransition
-        If it is under way: what is being sent is not encoded anew; or if it was withdrawn.
+        If it is under way: what is being sent is not encoded anew; or if it was withdrawn or rejected.
     """
     before = locked(session, job_id)
-    require_not_withdrawn(before)
+    require_standing(before)
     if before.state in (JobState.QUEUED, JobState.RUNNING):
         raise ForbiddenTransition(f"job {job_id} is {before.state}; wait until it has made its objects")
     if before.state == JobState.SENDING:
@@ -363,7 +363,7 @@ def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
     lines = select(OutboxRow).where(OutboxRow.job_id == job_id)
     if session.scalars(lines.where(UNSETTLED).limit(1)).first() is not None:
         return
-    refused = session.scalars(lines.where(OutboxRow.state == OutboxState.REFUSED).order_by(OutboxRow.id)).all()
+    refused = session.scalars(lines.where(outbox.REFUSED_OF_RESULT).order_by(OutboxRow.id)).all()
     counts = session.execute(
         select(OutboxRow.state, func.count())
         .where(OutboxRow.job_id == job_id)
@@ -376,7 +376,10 @@ def settle(session: Session, job_id: str, now: datetime | None = None) -> None:
         move(session, job_id, JobState.FAILED, reason=why, now=now)
     else:
         move(session, job_id, JobState.DONE, detail=summary, now=now)
-        taking_back.supersede(session, job, now or datetime.now(UTC))
+    now = now or datetime.now(UTC)
+    for destination in taking_back.supersede(session, job, revised(session, job), now):
+        what = f"{destination} keeps the earlier result: this one does not go there"
+        note(session, job_id, "earlier result stays", what, now=now)
 
 
 def settle_left_over(session: Session, after: Place | None = None, now: datetime | None = None) -> Place | None:
@@ -432,9 +435,7 @@ def _page(
 
 def free_to_clean(session: Session, job_ids: Sequence[str]) -> list[str]:
     """Those of the jobs that have ended and have no object that may still be sent, or is being taken back."""
-    open_line = select(OutboxRow.id).where(
-        OutboxRow.job_id == JobRow.id, UNSETTLED | (OutboxRow.state == OutboxState.REFUSED)
-    )
+    open_line = select(OutboxRow.id).where(OutboxRow.job_id == JobRow.id, UNSETTLED | outbox.REFUSED_OF_RESULT)
     ended = JobRow.state.in_((JobState.DONE, JobState.UNSUITABLE, JobState.FAILED))
     taken_back = select(WithdrawalRow.id).where(WithdrawalRow.job_id == JobRow.id, taking_back.IS_OPEN)
     return list(

@@ -11,7 +11,7 @@ from typing import TypedDict, cast
 from sqlalchemy import ColumnElement, Select, and_, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from dicom_sr.profile import EncodedObject, Kind
+from dicom_sr.profile import LATER_KINDS, EncodedObject, Kind
 from dicom_sr.words import counted
 from node.data_folder import resolved, to_store
 from node.database.queries import in_chunks
@@ -30,6 +30,13 @@ _UNASKED: ColumnElement[bool] = and_(  # delivered, to be confirmed, and in no t
     OutboxRow.state == literal(OutboxState.DELIVERED.value, literal_execute=True),
     OutboxRow.confirm,
     OutboxRow.transaction_uid.is_(None),
+)
+
+
+# Lines of the result that a destination refused, so that the job has failed; what is written later is no part of it.
+REFUSED_OF_RESULT: ColumnElement[bool] = and_(
+    OutboxRow.state == OutboxState.REFUSED,
+    OutboxRow.sop_instance_uid.not_in(select(ObjectRow.sop_instance_uid).where(ObjectRow.kind.in_(LATER_KINDS))),
 )
 
 
@@ -551,6 +558,7 @@ def taken_since(
             OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED)),
             OutboxRow.delivered >= since,
             JobRow.withdrawn.is_(None),
+            JobRow.rejected == "",
             ~_taken_back(destination).exists(),
         )
         .order_by(OutboxRow.delivered, OutboxRow.id)

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from dicom_sr.profile import EncodedObject
+from dicom_sr.profile import LATER_KINDS, EncodedObject
 from dicom_sr.rejection_reasons import RejectionReason
 from node.database.outbox import UNSETTLED, encoded_object
 from node.database.queries import in_chunks
@@ -36,6 +36,9 @@ _MAY_BE_THERE: ColumnElement[bool] = and_(
         OutboxRow.state.not_in((OutboxState.REFUSED, OutboxState.SKIPPED)),
     ),
 )
+
+# DICOM objects that were written with a result, not what a reader said about it later.
+_OF_RESULT: ColumnElement[bool] = and_(ObjectRow.sop_class_uid != "", ObjectRow.kind.not_in(LATER_KINDS))
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,13 @@ def may_have(session: Session, job_ids: Iterable[str]) -> dict[tuple[str, str], 
 
 
 def objects_there(session: Session, row: WithdrawalRow, data: Path) -> list[EncodedObject]:
-    """What the destination of a row may have of its job; without what the successor sent under the same UID."""
+    """What the destination of a row may have of its job.
+
+    Where a later result takes its place: without what that one sent under the same UID, and without what readers said.
+    """
     where = [OutboxRow.job_id == row.job_id, OutboxRow.destination == row.destination, _MAY_BE_THERE]
     if row.successor is not None:
-        of_successor = select(OutboxRow.sop_instance_uid).where(
-            OutboxRow.job_id == row.successor, OutboxRow.destination == row.destination
-        )
-        where.append(OutboxRow.sop_instance_uid.not_in(of_successor))
+        where += [_OF_RESULT, _not_of(row.successor)]
     rows = session.scalars(
         select(ObjectRow)
         .join(OutboxRow, OutboxRow.sop_instance_uid == ObjectRow.sop_instance_uid)
@@ -95,38 +98,59 @@ def take_back(session: Session, job_id: str, reason: RejectionReason, why: str, 
     return [destination for _, destination in found]
 
 
-def supersede(session: Session, job: JobRow, now: datetime) -> None:
-    """Have the DICOM objects of a job's predecessor be taken back where the job's own objects have arrived.
+def supersede(session: Session, job: JobRow, earlier: Sequence[str], now: datetime) -> list[str]:
+    """Have the DICOM objects of the results that a job revises be taken back where all of its own have arrived.
 
-    FHIR servers and HL7 receivers replace the earlier report by themselves.
+    FHIR servers and HL7 receivers replace the earlier report by themselves. What a reader said about the earlier
+    result stays.
+
+    Parameters
+    ----------
+    job
+        It has been sent.
+    earlier
+        The jobs that it revises.
+    now
+        The time, timezone aware.
+
+    Returns
+    -------
+    list[str]
+        The destinations that have an earlier result and get nothing of this one.
     """
-    if job.predecessor is None:
-        return
-    arrived = set(
-        session.scalars(
-            select(OutboxRow.destination)
-            .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
-            .where(OutboxRow.job_id == job.id, OutboxRow.delivered.is_not(None), ObjectRow.sop_class_uid != "")
-            .distinct()
-        )
-    )
-    of_both = select(OutboxRow.sop_instance_uid).where(OutboxRow.job_id == job.id)
-    numbers = session.execute(
-        select(OutboxRow.destination, func.count())
+    if not earlier:
+        return []
+    states: dict[str, set[str]] = {}
+    for destination, state in session.execute(
+        select(OutboxRow.destination, OutboxRow.state)
         .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
-        .where(
-            OutboxRow.job_id == job.predecessor,
-            _MAY_BE_THERE,
-            ObjectRow.sop_class_uid != "",
-            OutboxRow.sop_instance_uid.not_in(of_both),
-        )
-        .group_by(OutboxRow.destination)
-    ).all()
-    known = set(session.scalars(select(WithdrawalRow.destination).where(WithdrawalRow.job_id == job.predecessor)))
-    for destination, number in numbers:
-        if destination in arrived - known:
-            quality = RejectionReason.QUALITY
-            _queue(session, job.predecessor, destination, number, quality, SUPERSEDED, job.id, now)
+        .where(OutboxRow.job_id == job.id, _OF_RESULT)
+        .distinct()
+    ):
+        states.setdefault(destination, set()).add(state)
+    taken = {str(OutboxState.DELIVERED), str(OutboxState.CONFIRMED)}
+    arrived = {name for name, found in states.items() if found & taken and found <= {*taken, OutboxState.SKIPPED}}
+    without: set[str] = set()
+    for job_id in earlier:
+        numbers = session.execute(
+            select(OutboxRow.destination, func.count())
+            .join(ObjectRow, ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid)
+            .where(OutboxRow.job_id == job_id, _MAY_BE_THERE, _OF_RESULT, _not_of(job.id))
+            .group_by(OutboxRow.destination)
+        ).all()
+        known = set(session.scalars(select(WithdrawalRow.destination).where(WithdrawalRow.job_id == job_id)))
+        for destination, number in numbers:
+            if destination in arrived - known:
+                quality = RejectionReason.QUALITY
+                _queue(session, job_id, destination, number, quality, SUPERSEDED, job.id, now)
+            elif destination not in states and destination not in known:
+                without.add(destination)
+    return sorted(without)
+
+
+def _not_of(job_id: str) -> ColumnElement[bool]:
+    """Objects that a job did not send under the same UID."""
+    return OutboxRow.sop_instance_uid.not_in(select(OutboxRow.sop_instance_uid).where(OutboxRow.job_id == job_id))
 
 
 def _queue(
@@ -163,17 +187,20 @@ def _queue(
 
 def is_replaced(session: Session, row: WithdrawalRow) -> bool:
     """Whether the destination of a row has what a later job made in place of the row's, and is to keep that."""
-    later = (
+    later, before = set[str](), {row.job_id}
+    while before := set(session.scalars(select(JobRow.id).where(JobRow.predecessor.in_(before)))) - later:
+        later |= before
+    delivered = (
         select(JobRow.id)
         .join(OutboxRow, OutboxRow.job_id == JobRow.id)
         .where(
-            JobRow.predecessor == row.job_id,
+            JobRow.id.in_(later),
             JobRow.withdrawn.is_(None),
             OutboxRow.destination == row.destination,
             OutboxRow.delivered.is_not(None),
         )
     )
-    return session.scalar(later.limit(1)) is not None
+    return session.scalar(delivered.limit(1)) is not None
 
 
 # ---- working them off

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
@@ -41,6 +41,7 @@ def withdraw(session: Session, job_id: str, *, reason: RejectionReason, why: str
     job = job_states.locked(session, job_id)
     if job.state in UNDER_WAY:
         job_states.cancel(session, job_id, now)
+    outbox.cancel(session, job_id, "withdrawn")  # of a job that has ended too, such as a report that it did not run
     outbox.stop_confirming(session, job_id, "delivered; withdrawn since")  # what is missing there is not sent again
     session.execute(update(JobRow).where(JobRow.id == job_id).values(withdrawn=now, withdrawn_by=by, withdrawn_why=why))
     told = taking_back.take_back(session, job_id, reason, why, now)
@@ -74,6 +75,12 @@ def made_by(session: Session, pipeline: str, version: str | None, since: datetim
     made = select(ObjectRow.job_id).where(ObjectRow.job_id == JobRow.id).exists()
     where.append(or_(made, JobRow.state.in_(UNDER_WAY)))
     return list(session.scalars(select(JobRow.id).where(*where).order_by(JobRow.created, JobRow.id)))
+
+
+def without_version(session: Session, pipeline: str) -> int:
+    """How many jobs of a pipeline have not begun, so that nobody knows the version that they will run with."""
+    begun = (JobRow.pipeline == pipeline, JobRow.state.in_(UNDER_WAY), JobRow.pipeline_version == "")
+    return session.scalars(select(func.count()).select_from(JobRow).where(*begun)).one()
 
 
 def withdrawn_objects(session: Session, sop_instance_uids: Iterable[str]) -> set[str]:

@@ -44,7 +44,12 @@ class Outcome:
 
 
 def objection(
-    session: Session, row: KeyObjectRow, note: RejectionNote, sender: str, settings: RejectionNoteSettings
+    session: Session,
+    row: KeyObjectRow,
+    note: RejectionNote,
+    sender: str,
+    settings: RejectionNoteSettings,
+    earlier: Sequence[str] = (),
 ) -> Outcome | None:
     """Why nothing is done for a note; None where it is to be obeyed.
 
@@ -58,13 +63,15 @@ def objection(
         AE title of who sent it; empty: it came without one.
     settings
         Who may reject.
+    earlier
+        Marks of whom the note's patient was before a merge or a correction.
     """
     if note.reason is RejectionReason.RETENTION:
         return Outcome(RejectionNoteState.LEFT, "kept no longer elsewhere: nothing is wrong with the images")
     if settings.senders and sender not in settings.senders:
         who = sender or "its sender"
         return Outcome(RejectionNoteState.REFUSED, f"{who} is not in receive.rejection_notes.senders")
-    why = _contradiction(session, row, note)
+    why = _contradiction(session, (row.patient, *earlier), note)
     return Outcome(RejectionNoteState.REFUSED, why) if why else None
 
 
@@ -98,12 +105,12 @@ def act(session: Session, note: RejectionNote, sender: str, settings: RejectionN
     return Outcome(RejectionNoteState.OBEYED, _summary(note, len(ours)), stopped, marked)
 
 
-def _contradiction(session: Session, row: KeyObjectRow, note: RejectionNote) -> str | None:
+def _contradiction(session: Session, people: Sequence[str], note: RejectionNote) -> str | None:
     """Why a note cannot be right: what it claims to be of its own study and patient is not."""
     for study, patient in rejections.images_here(session, note.objects):
         if study != note.study_instance_uid:
             return "it names images of another study as those of its own"
-        if not same_patient(row.patient, patient):
+        if not any(same_patient(one, patient) for one in people):
             return "it names images of another patient than its own"
     made = rejections.results_among(session, note.objects)
     if any(one.study_instance_uid != note.study_instance_uid for one in made):

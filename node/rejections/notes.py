@@ -22,6 +22,9 @@ from node.errors import BeingStopped, MustWait, NodeError, ReadingFailed
 from node.reading import Reader
 from node.rejections.acting import Outcome, act, objection
 from node.rejections.reading import note_in
+from node.study.current_patients import CurrentPatients, as_current
+from node.study.headers import study_header
+from node.study.patients import Person, marking_key
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +53,8 @@ class RejectionNotes:
         Called with a job that has ended while something worked on it.
     clock
         The time, with its zone.
+    patients
+        Which patients were merged or corrected; None: everybody is whom the images name.
     """
 
     def __init__(
@@ -60,7 +65,9 @@ class RejectionNotes:
         reader: Reader,
         stop_work: Callable[[str], object],
         clock: Callable[[], datetime],
+        patients: CurrentPatients | None = None,
     ) -> None:
+        self._patients = patients
         self._database, self._instances, self._settings = database, instances, settings
         self._reader, self._stop_work, self._clock = reader, stop_work, clock
         self._last: dict[str, RejectionNote] = {}  # obeyed in the round before
@@ -118,11 +125,23 @@ class RejectionNotes:
             except NodeError as error:
                 self._not_read(row, error)
                 return
-        if note is None:
+        if note is None or path is None:
             with Session(self._database) as session, session.begin():
                 rejections.forget(session, uid)
         else:
-            self._obey(row, note)
+            self._obey(row, note, self._earlier(self._instances / path))
+
+    def _earlier(self, path: Path) -> tuple[str, ...]:
+        """Marks of whom the patient of a note was before a merge or a correction."""
+        if self._patients is None:
+            return ()
+        try:
+            who = self._reader.call(study_header, path, "").who
+        except NodeError:  # it was read before, so this is not for good: nothing is known of its patient but the mark
+            return ()
+        known = self._patients.earlier(as_current(who, self._patients)) if who.patient_id else ()
+        key = marking_key(self._instances.parent)
+        return tuple(dict.fromkeys(Person.of(one).marked(key) for one in known))
 
     def _not_read(self, row: KeyObjectRow, error: NodeError) -> None:
         with Session(self._database) as session, session.begin():
@@ -132,7 +151,9 @@ class RejectionNotes:
             if last:
                 self._close(session, row, "", Outcome(RejectionNoteState.REFUSED, f"it cannot be read: {error}"))
 
-    def _obey(self, row: KeyObjectRow, note: RejectionNote, *, again: bool = False) -> None:
+    def _obey(
+        self, row: KeyObjectRow, note: RejectionNote, earlier: tuple[str, ...] = (), *, again: bool = False
+    ) -> None:
         uid = row.sop_instance_uid
         with Session(self._database) as session:
             sender = session.scalar(
@@ -140,7 +161,8 @@ class RejectionNotes:
                 .join(InstanceRow, InstanceRow.association_id == AssociationRow.id)
                 .where(InstanceRow.sop_instance_uid == uid)
             )
-            refused = objection(session, row, note, sender or "", self._settings)
+            # what was obeyed a moment ago is not doubted
+            refused = None if again else objection(session, row, note, sender or "", self._settings, earlier)
         if refused is None and not again:
             for some in in_chunks(note.objects, REMEMBERED_AT_ONCE):
                 with Session(self._database) as session, session.begin():

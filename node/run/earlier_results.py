@@ -22,14 +22,18 @@ def earlier_results(
 
     What was withdrawn is not built on, but its number is not given again.
     """
-    number = outbox.number_sent(session, job_states.revised(session, job))
-    if job.predecessor is None or not number:
+    revised = job_states.revised(session, job)
+    number = outbox.number_sent(session, revised)
+    if not number:
         return {}
     found: dict[str, dict[str, EncodedObject]] = {name: {} for name in profiles}
     for destination in job.destinations:
         profile, _ = encoding(configuration, destination_of(configuration, destination))
-        sent = outbox.sent_to(session, job.predecessor, destination, IN_ONE_SERIES, data)
-        withdrawn = withdrawals.withdrawn_objects(session, (item.sop_instance_uid for item in sent))
-        kept = {item.sop_instance_uid: item for item in sent if item.sop_instance_uid not in withdrawn}
-        found.setdefault(profile, {}).update(kept)
+        for earlier in revised:  # the latest of which the destination has something: one that failed is passed over
+            sent = outbox.sent_to(session, earlier, destination, IN_ONE_SERIES, data)
+            withdrawn = withdrawals.withdrawn_objects(session, (item.sop_instance_uid for item in sent))
+            kept = {item.sop_instance_uid: item for item in sent if item.sop_instance_uid not in withdrawn}
+            found.setdefault(profile, {}).update(kept)
+            if sent:
+                break
     return {name: earlier_version(number, tuple(objects.values())) for name, objects in found.items()}

@@ -567,7 +567,7 @@ class JobEngine:
         names_patient = self._names_patient(job_id, folder)
         with Session(self._database) as session, session.begin():
             job = job_states.locked(session, job_id)
-            job_states.require_not_withdrawn(job)
+            job_states.require_standing(job)
             made = job.state in (JobState.SENDING, JobState.DONE)
             if (
                 made
@@ -589,6 +589,8 @@ class JobEngine:
         with Session(self._database, expire_on_commit=False) as session:
             job = session.get(JobRow, job_id)
         images = JobImages(self._database, self._configuration.node.data, self._reader, patients=self._patients)
+        if job is not None and job.sop_instance_uids and not images.are_stored(job):
+            raise JobFailed(f"job {job_id}: its images are no longer stored, so that nobody knows whom they are of now")
         try:
             return job is None or images.current_patient(job) == folder.read_patient()
         except MustWait as error:

@@ -119,6 +119,10 @@ class JobImages:
         """
         self._require_its_own(job, self._rows(job))
 
+    def are_stored(self, job: JobRow) -> bool:
+        """Whether any of the job's images is still here."""
+        return bool(self._rows(job))
+
     def away(self, job: JobRow) -> StorageAway | None:
         """Why the job's images cannot be read now, if that is so."""
         rows = self._rows(job)

@@ -120,7 +120,7 @@ class DicomWebDelivery:
         Raises
         ------
         PeerUnavailable
-            If the server cannot be reached, or cannot delete now.
+            If the server cannot be reached.
         """
         levels = ("studies", item.study_instance_uid, "series", item.series_instance_uid)
         path = "/".join(url_segment(part) for part in (*levels, "instances", item.sop_instance_uid))
@@ -129,9 +129,9 @@ class DicomWebDelivery:
             return Answer(Outcome.DELIVERED, f"HTTP {response.status}")
         if response.status in (404, 410):
             return Answer(Outcome.DELIVERED, f"HTTP {response.status} not there")
-        if response.status in (400, 405, 409, 501):
+        if response.status in (400, 403, 405, 409, 501):
             return Answer(Outcome.REFUSED, f"HTTP {response.status} the server does not delete objects by DICOMweb")
-        raise PeerUnavailable(f"{self._name}: {response.phrase}")
+        return Answer(Outcome.LATER, response.phrase)
 
     def study(self, study_instance_uid: str) -> Dataset | None:
         """The patient and the study as the server has them, by QIDO-RS; None where it does not say.

@@ -111,6 +111,11 @@ class FhirDelivery(OneByOne):
             if resource["resourceType"] == "Bundle":
                 return self._transact(resource)
             unless = f"identifier={identifier(resource)}"
+            if self._is_of_another(resource):
+                put = {"method": "PUT", "url": f"{resource['resourceType']}?{unless}"}
+                entries = [{"resource": resource, "request": put}]
+                bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+                return Answer(Outcome.DELIVERED, self._client.transact(bundle, resource["resourceType"]))
             return Answer(Outcome.DELIVERED, self._client.create(resource, unless=unless))
         except PeerRefused as error:
             return Answer(Outcome.REFUSED, str(error))
@@ -120,11 +125,22 @@ class FhirDelivery(OneByOne):
             there = self._has(bundle)
         except PeerRefused:  # it may not be searched: to give it the same again makes no second report either
             there = False
-        if there:
+        if there and not self._is_of_another(bundle):
             return Answer(Outcome.DELIVERED, "there already")
         with suppress(PeerRefused):  # where Observations may not be searched for, those of the report before it stay
             bundle = with_what_it_leaves_behind(self._client, bundle)
         return Answer(Outcome.DELIVERED, self._client.transact(bundle, "DiagnosticReport"))
+
+    def _is_of_another(self, sent: dict[str, Any]) -> bool:
+        """Whether the server has it for another patient ID: that patient was merged or corrected since."""
+        main = main_resource(sent)
+        try:
+            there = self._client.search(str(main["resourceType"]), {"identifier": identifier(main)})
+        except PeerRefused:
+            return False
+        ours = main.get("subject", {}).get("identifier", {}).get("value")
+        theirs = [one.get("subject", {}).get("identifier", {}).get("value") for one in there]
+        return bool(ours) and any(value and value != ours for value in theirs)
 
     def _has(self, resource: dict[str, Any], *, taken_back_too: bool = True) -> bool:
         main = main_resource(resource)

@@ -152,6 +152,7 @@ class Lane:
         self._ae_title, self._first_retry_s = ae_title, first_retry_s
         self._failures, self._not_before = 0, datetime.min.replace(tzinfo=UTC)
         self._confirm_failures, self._confirm_not_before = 0, self._not_before
+        self._take_back_failures, self._take_back_not_before = 0, self._not_before
         self._bugs: set[str] = set()  # what failed in a way that nobody thought of, and is in the log
         self._data, self._key_file = data, key_file
         self._commitments = CommitmentRequests(name, database, clock, data)
@@ -173,7 +174,7 @@ class Lane:
             return True
         if not confirmations:
             return False
-        if self._withdrawals.are_due(session):
+        if now >= self._take_back_not_before and self._withdrawals.are_due(session):
             return True
         may_ask = self._destination.confirms and now >= self._confirm_not_before
         return may_ask and self._commitments.are_due(session)
@@ -393,22 +394,22 @@ class Lane:
 
     # ---- withdrawal
     def _try_to_take_back(self) -> bool:
-        """Tell and ask what is due; a failure that nobody thought of costs that row a pause that grows.
-
-        Raises
-        ------
-        PeerUnavailable
-        """
+        """Tell and ask what is due; a failure is followed by a pause that grows, and keeps nothing from being sent."""
+        if self._clock() < self._take_back_not_before:
+            return False
         try:
-            return self._withdrawals.pursue(self._open)
-        except PeerUnavailable as error:
-            self._withdrawals.note_failure(str(error))
-            raise
+            done = self._withdrawals.pursue(self._open)
         except SQLAlchemyError:
             raise
         except Exception as error:  # noqa: BLE001 (as above)
-            self._withdrawals.note_failure(self._bug("taking back failed", error))
+            away = isinstance(error, PeerUnavailable)
+            self._withdrawals.note_failure(str(error) if away else self._bug("taking back failed", error))
+            self._take_back_failures += 1
+            pause = timedelta(seconds=back_off_s(self._take_back_failures, self._first_retry_s))
+            self._take_back_not_before = self._clock() + pause
             return False
+        self._take_back_failures = 0
+        return done
 
     # ---- confirmation
     def _try_to_confirm(self) -> bool:

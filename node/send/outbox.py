@@ -36,6 +36,7 @@ STOP_PATIENCE_S = 5.0
 CLAIM_S = 30.0
 SWEEP_S = 5.0  # until jobs are looked for that are sent and not closed
 GONE = "is no longer in the configuration"
+ANSWER = f"the destination {GONE}: it cannot be told"
 
 
 def longest_s(destination: Destination) -> float:
@@ -142,6 +143,7 @@ class Sender:
         if time.monotonic() - self._swept > SWEEP_S:
             if not self._gone_seen_to:
                 self._gone_seen_to = self._end_what_goes_nowhere()
+            self._leave_what_nobody_tells()
             with Session(self._database) as session, session.begin():
                 self._looked_at = job_states.settle_left_over(session, self._looked_at, self._clock())
             self._swept = time.monotonic()
@@ -154,15 +156,11 @@ class Sender:
     def _end_what_goes_nowhere(self) -> bool:
         """End the lines to destinations that have left the configuration, with their jobs; whether that was all.
 
-        What was to be taken back there is left.
-
         What another node on the same database still sends to, it goes on sending to.
         """
         with Session(self._database) as session:
             left = outbox.left_behind(session, list(self._lanes))
-            now = session.scalars(select(func.current_timestamp())).one()
-            others = LaneRow.seen > now - timedelta(seconds=self._claim_s)
-            taken = set(session.scalars(select(LaneRow.destination).where(others, LaneRow.owner != self._name)))
+            taken = self._taken(session)
         for name in left.keys() - taken:
             facts = {"destination": name, "objects": left[name].objects, "jobs": len(left[name].jobs)}
             log.warning("destination has left the configuration, its jobs end", extra=facts)
@@ -170,10 +168,19 @@ class Sender:
                 with Session(self._database) as session, session.begin():
                     outbox.give_up(session, job_id, name, GONE)
                     job_states.settle(session, job_id, self._clock())
-        with Session(self._database) as session, session.begin():
-            for job_id, name in taking_back.leave_all_but(session, {*self._lanes, *taken}, f"the destination {GONE}"):
-                job_states.note(session, job_id, "taken back", f"{name}: {GONE}; it cannot be told")
         return not left.keys() & taken
+
+    def _leave_what_nobody_tells(self) -> None:
+        """Leave what is to be taken back at destinations that no node has in its configuration."""
+        with Session(self._database) as session, session.begin():
+            for job_id, name in taking_back.leave_all_but(session, {*self._lanes, *self._taken(session)}, ANSWER):
+                job_states.note(session, job_id, "taken back", f"{name}: {GONE}; it cannot be told")
+
+    def _taken(self, session: Session) -> set[str]:
+        """The destinations that other nodes on the same database send to."""
+        now = session.scalars(select(func.current_timestamp())).one()
+        others = LaneRow.seen > now - timedelta(seconds=self._claim_s)
+        return set(session.scalars(select(LaneRow.destination).where(others, LaneRow.owner != self._name)))
 
     def _send_due(self, name: str) -> None:
         while name in self._ours and not self._stop.is_set() and self._lanes[name].turn():

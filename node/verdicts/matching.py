@@ -18,7 +18,7 @@ from dicom_sr.read.statements import Document, document_in
 from node.data_folder import resolved
 from node.database.connection import Database
 from node.database.queries import in_chunks
-from node.database.tables import InstanceRow, JobRow, ObjectRow
+from node.database.tables import InstanceRow, JobPatientRow, JobRow, ObjectRow
 from node.database.verdicts import SEGMENTATION
 from node.reading import Reader
 from node.study.patients import Person
@@ -181,4 +181,9 @@ def _of_another(session: Session, source: InstanceRow, job: JobRow) -> bool:
     mark = session.scalar(select(InstanceRow.patient).where(*images))
     if not mark or not source.patient:
         return False
-    return Person.of_mark(mark).contradiction(Person.of_mark(source.patient)) is not None
+    # whom its objects name, where that patient was merged or corrected before they were written
+    written = session.scalars(
+        select(JobPatientRow.mark).where(JobPatientRow.job_id == job.id, JobPatientRow.written)
+    ).all()
+    came = Person.of_mark(source.patient)
+    return all(Person.of_mark(one).contradiction(came) is not None for one in (mark, *written))

@@ -170,6 +170,8 @@ def test_every_place_where_the_code_makes_a_path_of_an_identifier_passes_the_one
                 parts = one.args
             for part in parts:
                 said = ast.unparse(part)
+                if isinstance(part, ast.Constant):  # a word of the code is no identifier
+                    continue
                 if IDENTIFIER.search(said) and not SAFE.search(said):
                     found.append(f"{module.relative_to(ROOT)}:{part.lineno}: {said}")
     assert found == []

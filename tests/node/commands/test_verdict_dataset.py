@@ -36,7 +36,7 @@ def test_data_and_report_are_written_from_what_readers_said(tmp_path: Path, caps
 
     node.change(pipeline="hand_foot_scoring")
     assert dataset(out, config) == OK
-    said = capsys.readouterr().out.replace("\n", " ")
+    said = " ".join(capsys.readouterr().out.split())
     assert "condyle train hand_foot_scoring --data" in said
     assert "--layout own trains with them" in said
     assert (dataset(out, config), report(page, config)) == (USAGE, OK)

@@ -76,10 +76,8 @@ def test_results_of_a_version_are_withdrawn_and_shown_with_their_proof(
     meaning = "Rejected for Patient Safety Reasons"
     assert facts[0]["reason"] == {"code": "113037", "meaning": meaning, "text": "left for right"}
     (out.folder.parent / "config.yaml").write_text("node: {data: data}\n")
-    assert condyle("withdraw", f"{1:032x}", *WHY, "--yes", *config).returncode == 0
-    shown = condyle("withdrawals", f"{1:032x}", *config)
-    assert "left" in shown.stdout
-    assert "no longer in the configuration: it cannot be told" in shown.stdout
+    plan = condyle("withdraw", f"{1:032x}", *WHY, "--dry-run", *config).stdout
+    assert "pacs may have 1 object: no longer in the configuration: it cannot be told" in plan
     again = condyle("withdraw", *chosen, *WHY, "--yes", *config)
     assert (again.returncode, again.stderr) == (1, "no result of trial is to be withdrawn; condyle jobs lists jobs\n")
 

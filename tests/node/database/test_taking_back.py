@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
@@ -14,13 +14,13 @@ from node.database.connection import open_database
 from node.database.jobs import JobState
 from node.database.migrations import migrate
 from node.database.states import ForbiddenTransition, OutboxState, WithdrawalState
-from node.database.tables import JobRow, WithdrawalRow
+from node.database.tables import EventRow, JobRow, WithdrawalRow
 from node.database.taking_back import Held
 from tests.node.database.withdrawing import DATA, NOON, job, made, sent
 from tests.postgres import Postgres
 
 SAFETY = RejectionReason.PATIENT_SAFETY
-A, B = job("a"), job("b", predecessor="a")
+A, B, C = job("a"), job("b", predecessor="a"), job("c", predecessor="b")
 
 
 pytestmark = pytest.mark.postgres
@@ -106,7 +106,45 @@ def test_a_later_result_supersedes_the_dicom_objects_of_the_one_before_where_it_
     found = rows(session)
     assert set(found) == {("a", "pacs")}
     assert (found["a", "pacs"].successor, found["a", "pacs"].why) == (B.id, taking_back.SUPERSEDED)
-    assert uids_there(session, found["a", "pacs"]) == ["1.97.1", "1.97.3", "1.97.4"]
+    assert uids_there(session, found["a", "pacs"]) == ["1.97.1", "1.97.3"]
+
+
+def test_what_failed_in_between_keeps_no_earlier_result_from_being_superseded(session: Session) -> None:
+    sent(session, A, [made("a", 1)])
+    sent(session, B, [made("b", 1)], answer=OutboxState.REFUSED)
+    sent(session, C, [made("c", 1)])
+    (row,) = rows(session).values()
+    assert (row.job_id, row.successor) == (A.id, C.id)
+    assert taking_back.is_replaced(session, row)
+    session.execute(update(JobRow).where(JobRow.id == C.id).values(withdrawn=NOON))
+    assert not taking_back.is_replaced(session, row)
+
+
+def test_an_earlier_result_is_superseded_only_where_all_of_the_new_one_has_arrived(session: Session) -> None:
+    sent(session, A, [made("a", 1)], ["pacs", "emr", "vna"])
+    job_states.record(session, B, NOON)
+    job_states.move(session, B.id, JobState.RUNNING)
+    outbox.keep_objects(session, B.id, [made("b", 1)], DATA)
+    for name in ("pacs", "emr"):
+        outbox.queue(session, B.id, name, [made("b", 1)], confirm=False, now=NOON)
+    job_states.move(session, B.id, JobState.SENDING)
+    (taken,), (refused,) = (outbox.waiting_lines(session, name, B.id, DATA) for name in ("pacs", "emr"))
+    outbox.move(session, taken.line, OutboxState.DELIVERED, "0x0000", delivered=NOON)
+    outbox.move(session, refused.line, OutboxState.REFUSED, "0xA900")
+    job_states.settle(session, B.id, NOON)
+    assert session.get_one(JobRow, B.id).state == JobState.FAILED
+    assert set(rows(session)) == {("a", "pacs")}
+    stays = session.scalars(select(EventRow.detail).where(EventRow.what == "earlier result stays")).all()
+    assert stays == ["vna keeps the earlier result: this one does not go there"]
+
+
+def test_what_a_reader_said_about_an_earlier_result_stays(session: Session) -> None:
+    sent(session, A, [made("a", 1), made("a", 2, "assessment")])
+    sent(session, B, [made("b", 1)])
+    assert uids_there(session, rows(session)["a", "pacs"]) == ["1.97.1"]
+    taking_back.take_back(session, A.id, SAFETY, "wrong model", NOON)  # the whole of it is wrong
+    session.expire_all()
+    assert uids_there(session, rows(session)["a", "pacs"]) == ["1.97.1", "1.97.2"]
 
 
 def test_a_job_is_not_cleaned_up_while_its_objects_are_being_taken_back(session: Session) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
-from node.database import job_states, outbox, withdrawals
+from node.database import job_states, outbox, taking_back, withdrawals
 from node.database.connection import open_database
 from node.database.jobs import JobState
 from node.database.migrations import migrate
@@ -58,6 +58,42 @@ def test_a_job_that_is_being_sent_ends_and_what_waits_is_not_sent(session: Sessi
     row = session.get_one(JobRow, A.id)
     assert (row.state, row.withdrawn, row.withdrawn_by) == (JobState.FAILED, NOON, "mary")
     assert outbox.waiting_lines(session, "pacs", A.id, DATA) == []
+
+
+def test_what_waits_of_a_job_that_has_ended_is_not_sent_either(session: Session) -> None:
+    sent(session, A, [made("a", 1)])
+    outbox.keep_objects(session, A.id, [made("a", 2, "assessment")], DATA)
+    outbox.queue(session, A.id, "pacs", [made("a", 2, "assessment")], confirm=False, now=NOON)
+    withdraw(session, A.id)
+    assert outbox.waiting_lines(session, "pacs", A.id, DATA) == []
+    assert taking_back.next_due(session, "pacs", NOON) is not None
+
+
+def test_what_was_rejected_is_neither_run_nor_sent_again(session: Session) -> None:
+    sent(session, A, [made("a", 1)])
+    job_states.note_rejected(session, A.id, "2 of 8 images of the job rejected", NOON)
+    with pytest.raises(ForbiddenTransition, match="neither run nor sent again: 2 of 8 images"):
+        job_states.send_to(session, A.id, ["vna"], "to vna too")
+    with pytest.raises(ForbiddenTransition, match="neither run nor sent again"):
+        job_states.restart(session, A.id, "restarted")
+    assert outbox.taken_since(session, "pacs", NOON - timedelta(days=1), DATA) == []
+
+
+def test_an_assessment_that_is_refused_does_not_fail_the_result(session: Session) -> None:
+    sent(session, A, [made("a", 1), made("a", 2, "assessment")], answer=None)
+    result, said = outbox.waiting_lines(session, "pacs", A.id, DATA)
+    outbox.move(session, result.line, OutboxState.DELIVERED, "0x0000", delivered=NOON)
+    outbox.move(session, said.line, OutboxState.REFUSED, "0x0122")
+    job_states.settle(session, A.id, NOON)
+    assert session.get_one(JobRow, A.id).state == JobState.DONE
+    assert job_states.free_to_clean(session, [A.id]) == [A.id]
+
+
+def test_jobs_whose_version_is_not_known_yet_are_counted(session: Session) -> None:
+    job_states.record(session, A, NOON)
+    assert withdrawals.without_version(session, "trial") == 1
+    job_states.note_version(session, A.id, "1.0")
+    assert withdrawals.without_version(session, "trial") == 0
 
 
 def test_a_destination_that_was_to_confirm_is_not_sent_again_what_it_gave_up(session: Session) -> None:

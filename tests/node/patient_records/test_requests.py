@@ -163,7 +163,7 @@ def test_an_answer_that_is_no_longer_kept_is_said_to_be_and_made_anew(usual: Run
 
 
 def test_an_answer_that_was_withdrawn_is_not_given_out_again(usual: RunningNode) -> None:
-    day = "2026-01-08"
+    day = "2026-01-17"
     first = ask(usual, index_date=day)
     assert first.status_code == 200, first.text
     with Session(usual.database) as session, session.begin():

@@ -121,6 +121,15 @@ def test_a_note_on_another_patients_images_is_refused_whole(session: Session) ->
     assert set(rejected(session, uids).values()) == {""}
 
 
+def test_a_note_may_name_its_patient_as_after_a_merge(session: Session) -> None:
+    uids = images(session, patient=OTHER)
+    row, note = key_object(session, patient=ME), RejectionNote(WORKLIST, STUDY, tuple(uids), 0)
+    refused = objection(session, row, note, "PACS", MARK)
+    assert refused is not None
+    assert refused.why == "it names images of another patient than its own"
+    assert objection(session, row, note, "PACS", MARK, earlier=(OTHER,)) is None
+
+
 def test_a_note_that_claims_images_of_another_study_is_refused_whole(session: Session) -> None:
     uids = images(session)
     session.add(instance("1.7", study="9.9"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,23 @@ def test_a_report_can_be_taken_back_with_all_its_observations_and_once_is_enough
     assert {there["status"], *(one["status"] for one in observations)} == {"entered-in-error"}
     assert way.withdraw(item).text == "not there, or replaced by a later one"
     way.close()
+
+
+def test_a_report_that_is_sent_again_for_the_patient_after_a_merge_takes_its_own_place(
+    out: Outgoing, clock: HandClock, server: str, evidence: Any
+) -> None:
+    job_id = report(out, evidence)
+    drain(lane(out, clock, server.removesuffix("/r4")))
+    item = file_of(out, job_id)
+    patient_id = str(evidence[0].headers[0].PatientID)
+    item.path.write_bytes(item.path.read_bytes().replace(json.dumps(patient_id).encode(), b'"SURVIVOR"'))
+    way = delivery(server)
+    for answered in ("HTTP 200: DiagnosticReport/", "there already"):
+        ((_, answer),) = way.send([item])
+        assert answer.text.startswith(answered)
+    way.close()
+    (there,) = found(server, "DiagnosticReport", identifier=f"urn:condyle:job|{job_id}")
+    assert there["subject"]["identifier"]["value"] == "SURVIVOR"
 
 
 def test_a_report_that_was_replaced_is_not_taken_back(

@@ -200,6 +200,24 @@ def test_a_dicomweb_server_that_deletes_has_nothing_left_and_one_that_does_not_h
         assert row(out).answer.endswith("the server does not delete objects by DICOMweb")
 
 
+@pytest.mark.parametrize(("status", "state"), [(403, "refused"), (500, "waiting")])
+def test_a_server_that_forbids_deleting_still_gets_results(
+    out: Outgoing, clock: HandClock, orthanc: Archive, status: int, state: str
+) -> None:
+    with served(deleting(orthanc, status)) as url:
+        sender = lane(out, clock, {"kind": "dicomweb", "url": f"{url}/dicom-web", "withdraw": "delete-dicomweb"})
+        jobs = [out.job("pacs") for _ in range(3)]
+        drain(sender)
+        for job in jobs:
+            withdraw(out, job, clock)
+        drain(sender)
+        later = out.job("pacs")
+        drain(sender)
+    assert out.states(later) == ["delivered"]
+    with Session(out.database) as session:
+        assert {one.state for one in session.scalars(select(WithdrawalRow))} == {state}
+
+
 def test_an_archive_that_refuses_the_class_of_notes_is_said_to_have_refused(out: Outgoing, clock: HandClock) -> None:
     archive = HearingArchive(hears=False)
     with archive.peer.listen([archive]) as port:

@@ -23,6 +23,7 @@ from dicom_sr.findings import Segment
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.read.stacks import read_stack, stacks
 from dicom_sr.write.encode import encode
+from node.database import job_patients
 from node.database.tables import InstanceRow
 from node.errors import ReaderDied, StorageAway
 from node.reading import HERE
@@ -165,6 +166,20 @@ def test_what_is_not_understood_is_left_alone_and_says_why(
 def test_a_copy_of_another_patient_is_about_no_result(node: AssessedNode) -> None:
     node.take(edited(node.report, another_patient))
     assert node.verdicts() == []
+
+
+def test_a_copy_may_name_the_patient_as_the_result_did_after_a_merge(node: AssessedNode) -> None:
+    copy = edited(node.report, another_patient)
+    node.take(copy)
+    before = len(node.verdicts())
+    with Session(node.here.database) as session, session.begin():
+        row = session.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == copy.SOPInstanceUID)).one()
+        job_patients.note_written(session, "1", row.patient)
+        row.looks_left = 1
+    node.look()
+    assert len(node.verdicts()) > before
+    with Session(node.here.database) as session, session.begin():
+        job_patients.note_written(session, "1", None)
 
 
 def test_a_copy_that_is_cut_off_rejects_nothing(node: AssessedNode) -> None:
