@@ -36,7 +36,10 @@ _UNASKED: ColumnElement[bool] = and_(  # delivered, to be confirmed, and in no t
 # Lines of the result that a destination refused, so that the job has failed; what is written later is no part of it.
 REFUSED_OF_RESULT: ColumnElement[bool] = and_(
     OutboxRow.state == OutboxState.REFUSED,
-    OutboxRow.sop_instance_uid.not_in(select(ObjectRow.sop_instance_uid).where(ObjectRow.kind.in_(LATER_KINDS))),
+    ~select(ObjectRow.kind)
+    .where(ObjectRow.sop_instance_uid == OutboxRow.sop_instance_uid, ObjectRow.kind.in_(LATER_KINDS))
+    .correlate(OutboxRow)
+    .exists(),
 )
 
 

@@ -383,7 +383,9 @@ def records_section(report: Report, found: list[RecordAnswer]) -> None:
         "",
         "What the pipeline answers to records that it was not made for: Synthea's FHIR bundles and OMOP tables, and "
         "example HL7 v2 messages (joined by patient, as the node joins them). All of these people are made up, and "
-        "Synthea's knee osteoarthritis follows no risk factors, so the risks can be read but not judged. The mapping "
+        "Synthea's knee osteoarthritis follows no risk factors, so the risks can be read but not judged. A merge (A40, "
+        "A47) counts for patient IDs of an assigning authority that is known, which those of the messages are not: of "
+        "whom only a merge tells is left out. The mapping "
         "tables were completed with the codes of these files. Expect more unknown codes at a site; the limit on "
         "their share is there for that.",
     )
