@@ -97,6 +97,7 @@ def act(session: Session, note: RejectionNote, sender: str, settings: RejectionN
     marked = list[str]()
     for job, why in _jobs_on(session, note, set(images)):
         (stopped if job.state in UNDER_WAY else marked).append(job.id)
+        series |= set(job.series_instance_uids)  # the decision that made it may not have known of the note
         _end_or_mark(session, job, why, note.reason, sender, settings, now)
     for job, why in _jobs_that_made(session, made, note.reason, sender):
         marked.append(job.id)

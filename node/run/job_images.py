@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.current_patient import CurrentPatient
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.rejection_reasons import RejectionReason
+from node.database import rejections
 from node.database.connection import Database
 from node.database.queries import images_rejected, in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, InstanceRow, JobRow
@@ -142,8 +143,14 @@ class JobImages:
             raise UnsuitableInput(series_of_several_studies(series, studies))
 
     def _require_its_own(self, job: JobRow, rows: Sequence[tuple[InstanceRow, AssociationRow | None]]) -> None:
-        if codes := [instance.rejected for instance, _ in rows if instance.rejected]:
-            raise JobFailed(images_rejected(len(codes), len(job.sop_instance_uids), RejectionReason(codes[0])))
+        if rejected := [instance for instance, _ in rows if instance.rejected]:
+            why = images_rejected(len(rejected), len(job.sop_instance_uids), RejectionReason(rejected[0].rejected))
+            if not job.rejected:  # it was decided upon before the note came, so that has to be done again
+                with Session(self._database) as session, session.begin():
+                    rejections.decide_again(
+                        session, job.study_instance_uid, {one.series_instance_uid for one in rejected}
+                    )
+            raise JobFailed(why)
         missing = len(set(job.sop_instance_uids)) - len(rows)
         if missing:
             raise JobFailed(f"{missing} of {len(job.sop_instance_uids)} instances are no longer stored")

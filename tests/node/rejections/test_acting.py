@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.read.rejection_note import RejectionNote
@@ -68,6 +68,18 @@ def test_a_job_that_waits_ends_and_its_study_is_decided_about_again(session: Ses
     assert not decided(session)
     with pytest.raises(ForbiddenTransition, match=SAID):
         job_states.restart(session, waits.id, "by an operator")
+
+
+def test_a_job_of_a_decision_that_did_not_know_of_the_note_is_decided_about_again(session: Session) -> None:
+    uids = images(session)
+    obeyed(session, uids[:1])
+    session.execute(update(SeriesRow).values(routed_instances=SeriesRow.instances))  # decided with all images
+    late = on("b", uids)
+    job_states.record(session, late, NOON)
+    assert decided(session)
+    note = RejectionNote(WORKLIST, STUDY, tuple(uids[:1]), 0)
+    assert act(session, note, "PACS", MARK, NOON).stopped == [late.id]
+    assert not decided(session)
 
 
 def test_what_a_job_has_not_sent_yet_is_not_sent(session: Session) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from node.database import job_states
-from node.database.tables import InstanceRow
+from node.database.tables import InstanceRow, SeriesRow
 from node.errors import JobFailed
 from node.reading import HERE
 from node.run.job_images import JobImages
@@ -40,6 +40,19 @@ def test_a_job_that_was_made_before_one_of_its_images_was_rejected_ends_with_tha
             job_states.record(session, job)
             one = InstanceRow.sop_instance_uid == job.sop_instance_uids[0]
             session.execute(update(InstanceRow).where(one).values(rejected="113001"))
+            stored = session.scalars(select(InstanceRow).where(one)).one()
+            seen = dict.fromkeys(("instances", "routed_instances", "study_routed_instances"), 3)
+            session.add(
+                SeriesRow(
+                    study_instance_uid=stored.study_instance_uid,
+                    series_instance_uid=stored.series_instance_uid,
+                    first_received=job.created,
+                    last_received=job.created,
+                    **seen,
+                )
+            )
         images = len(job.sop_instance_uids)
         with pytest.raises(JobFailed, match=f"1 of {images} images? of the job rejected: Rejected for Quality Reasons"):
             JobImages(made.database, made.data, HERE).require_its_own(made.record(job))
+        with Session(made.database) as session:  # it was decided upon before the note came
+            assert session.scalars(select(SeriesRow).where(SeriesRow.instances > SeriesRow.routed_instances)).all()
