@@ -27,6 +27,11 @@ LONGEST_S = 900.0  # without a sign of life, until a round is taken to be stuck
 Work = Callable[[], float | None]
 
 
+def growing_pause_s(failures: int, first_s: float, longest_s: float) -> float:
+    """How long to wait after so many failures in a row: `first_s` after the first, and after each twice as long."""
+    return min(first_s * 2.0 ** min(failures - 1, 30), longest_s)
+
+
 class Outage:
     """Whether the database is away, as those who wait for it find: one line when it goes, one when all work again."""
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from node.background import Loop
+from node.background import Loop, growing_pause_s
 from node.config import RunRequestSettings
 from node.database import callbacks
 from node.database.callbacks import CallbackState
@@ -148,7 +148,7 @@ class Callbacks:
 def _later(row: CallbackRow, answer: str) -> _End:
     if row.attempts + 1 >= MOST_ATTEMPTS:
         return _End(CallbackState.FAILED, answer, failed_once_more=True)
-    pause_s = min(FIRST_PAUSE_S * 2.0 ** min(row.attempts, 10), LONGEST_PAUSE_S)
+    pause_s = growing_pause_s(row.attempts + 1, FIRST_PAUSE_S, LONGEST_PAUSE_S)
     return _End(CallbackState.WAITING, answer, later=timedelta(seconds=pause_s), failed_once_more=True)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dicom_sr.words import counted
-from node.background import LONGEST_S, Loop, is_away
+from node.background import LONGEST_S, Loop, growing_pause_s, is_away
 from node.errors import BeingStopped, MustWait, NotWhole, ReadingFailed
 from node.route.completion import Complete, Completion
 from node.route.dispatch import Dispatcher
@@ -184,7 +184,7 @@ class Deciding:
             log.error("cannot decide", exc_info=not isinstance(error, MustWait | ReadingFailed), extra=facts)
         attempts = before.attempts + 1 if before else 1
         first_s = FIRST_RETRY_S if isinstance(error, MustWait) else RETRY_S
-        pause_s = max(min(first_s * 2.0 ** min(attempts - 1, 30), LONGEST_RETRY_S), took_s)
+        pause_s = max(growing_pause_s(attempts, first_s, LONGEST_RETRY_S), took_s)
         self._put_off[key] = _PutOff(self._clock() + pause_s, attempts, complete.last_received, error)
         self._dispatcher.give_up(complete, error, again=again)
 

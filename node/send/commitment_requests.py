@@ -17,6 +17,7 @@ from pydicom.uid import generate_uid
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from node.background import growing_pause_s
 from node.database import commitments, job_states, outbox
 from node.database.connection import Database
 from node.database.states import CommitmentDirection, CommitmentState, OutboxState
@@ -201,4 +202,4 @@ class CommitmentRequests:
 
 
 def _pause(attempts: int) -> timedelta:
-    return timedelta(seconds=min(FIRST_PAUSE_S * 2.0 ** min(attempts, 30), LONGEST_PAUSE_S))
+    return timedelta(seconds=growing_pause_s(attempts + 1, FIRST_PAUSE_S, LONGEST_PAUSE_S))

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dicom_sr.profile import EncodingProfile
+from node.background import growing_pause_s
 from node.config import (
     Destination,
     DicomWebDestination,
@@ -62,7 +63,7 @@ Clock = Callable[[], datetime]
 
 def back_off_s(attempts: int, first_s: float = FIRST_RETRY_S) -> float:
     """How long to wait after the given number of failures in a row."""
-    return min(first_s * 2.0 ** min(attempts - 1, 30), LONGEST_RETRY_S)
+    return growing_pause_s(attempts, first_s, LONGEST_RETRY_S)
 
 
 def open_delivery(

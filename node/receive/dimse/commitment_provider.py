@@ -28,7 +28,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from node.background import Loop
+from node.background import Loop, growing_pause_s
 from node.config import Peer
 from node.database import commitments
 from node.database.connection import Database
@@ -399,7 +399,7 @@ class CommitmentProvider:
                 commitments.give_up(session, record.transaction_uid, answer)
             else:
                 state = CommitmentState.WAITING
-                pause = timedelta(seconds=min(FIRST_RETRY_S * 2 ** min(record.attempts, 12), LONGEST_RETRY_S))
+                pause = timedelta(seconds=growing_pause_s(record.attempts + 1, FIRST_RETRY_S, LONGEST_RETRY_S))
                 direction = CommitmentDirection.IN
                 commitments.wait(session, direction, record.transaction_uid, now + pause, answer=answer)
         log.info(
