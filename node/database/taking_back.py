@@ -187,9 +187,9 @@ def _queue(
 
 def is_replaced(session: Session, row: WithdrawalRow) -> bool:
     """Whether the destination of a row has what a later job made in place of the row's, and is to keep that."""
-    later, before = set[str](), {row.job_id}
-    while before := set(session.scalars(select(JobRow.id).where(JobRow.predecessor.in_(before)))) - later:
-        later |= before
+    later, latest = set[str](), {row.job_id}
+    while latest := set(session.scalars(select(JobRow.id).where(JobRow.predecessor.in_(latest)))) - later:
+        later |= latest
     delivered = (
         select(JobRow.id)
         .join(OutboxRow, OutboxRow.job_id == JobRow.id)

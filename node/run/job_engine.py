@@ -504,7 +504,7 @@ class JobEngine:
             under_way = job_states.locked(session, job_id).state in queries.UNDER_WAY
             told = withdrawals.withdraw(session, job_id, reason=reason, why=why, by=by, now=datetime.now(UTC))
         if under_way:
-            self._client.cancel_workflow(job_id)
+            self.stop_work(job_id)
         return told
 
     def stop_work(self, job_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from tempfile import SpooledTemporaryFile
 from typing import Any
 from xml.etree import ElementTree
@@ -114,8 +115,10 @@ class DicomWebDelivery:
             found |= {str(uid) for match in matches if (uid := _first(match, "00080018"))}
         return found
 
-    def withdraw(self, item: ObjectFile) -> Answer:
+    def withdraw(self, item: ObjectFile, when: datetime, why: str) -> Answer:
         """Delete an object there; DICOM has no such request, and many servers do as they do for a study (DELETE).
+
+        Such a request has no room for a time and a reason.
 
         Raises
         ------

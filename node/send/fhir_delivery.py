@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,11 @@ class FhirDelivery(OneByOne):
                 return None
         return found
 
-    def withdraw(self, item: ObjectFile) -> Answer:
+    def withdraw(self, item: ObjectFile, when: datetime, why: str) -> Answer:
         """Mark what was sent as entered in error, a report with its Observations; the server's answer.
 
-        Nothing is marked where a later report has taken its place. To do it again does no harm.
+        FHIR's status has no room for a time and a reason. Nothing is marked where a later report has taken its place.
+        To do it again does no harm.
 
         Raises
         ------

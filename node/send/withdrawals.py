@@ -21,6 +21,7 @@ from dicom_sr.profile import EncodedObject, EncodingProfile, ObjectFile
 from dicom_sr.rejection_reasons import RejectionReason
 from dicom_sr.words import counted
 from dicom_sr.write.rejection_note import encode_rejection_note
+from node.background import growing_pause_s
 from node.config import Destination
 from node.database import job_states, taking_back
 from node.database.connection import Database
@@ -30,7 +31,6 @@ from node.database.taking_back import Held
 from node.files import make_folder
 from node.progress import goes_on
 from node.send.delivery import Answer, Delivery, Outcome
-from node.send.hl7_delivery import Hl7Delivery
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Describes(Protocol):
 class TakesBack(Protocol):
     """A delivery whose peer can be told of each object that it is taken back."""
 
-    def withdraw(self, item: ObjectFile) -> Answer:
+    def withdraw(self, item: ObjectFile, when: datetime, why: str) -> Answer:
         """Take back one object; the peer's answer."""
 
 
@@ -139,12 +139,12 @@ class Withdrawals:
 
     def _leave(self, row: WithdrawalRow, delivery: Delivery, items: Sequence[EncodedObject]) -> None:
         """Only look what is there: of what was superseded not even that, as nobody has asked for it."""
-        held = Held(None) if row.successor is not None else self._held(delivery, items)
+        held = None if row.successor is not None else self._held(delivery, items)
         with Session(self._database) as session, session.begin():
-            taking_back.note_before(session, row.id, held)
-            taking_back.note_after(session, row.id, held, self._clock())
             taking_back.move(session, row.id, WithdrawalState.LEFT, NOT_TOLD)
-            if row.successor is None:
+            if held is not None:
+                taking_back.note_before(session, row.id, held)
+                taking_back.note_after(session, row.id, held, self._clock())
                 self._note(session, row, NOT_TOLD, held, len(items))
 
     def _tell(self, row: WithdrawalRow, delivery: Delivery, items: Sequence[EncodedObject]) -> None:
@@ -208,9 +208,11 @@ class Withdrawals:
             return taking_back.is_replaced(session, row)
 
     def _put_off(self, row: WithdrawalRow, reason: str) -> None:
-        pause = timedelta(seconds=min(FIRST_RETRY_S * 2.0 ** min(row.attempts, 30), LONGEST_RETRY_S))
+        """Try again later; what the peer said when it was told stays."""
+        pause = timedelta(seconds=growing_pause_s(row.attempts + 1, FIRST_RETRY_S, LONGEST_RETRY_S))
+        answer = reason if row.state == WithdrawalState.WAITING else None
         with Session(self._database) as session, session.begin():
-            taking_back.put_off(session, row.id, self._clock() + pause, reason)
+            taking_back.put_off(session, row.id, self._clock() + pause, answer)
 
     # ---- ways of telling
     def _reject(self, row: WithdrawalRow, delivery: Delivery, items: Sequence[EncodedObject]) -> tuple[str, Answer]:
@@ -232,25 +234,19 @@ class Withdrawals:
 
 def _each(delivery: Delivery, items: Sequence[EncodedObject], row: WithdrawalRow) -> Answer:
     """Take back one after the other; the answer that counts most: what is to be tried again, then a refusal."""
+    if not isinstance(delivery, TakesBack):
+        return Answer(Outcome.REFUSED, "this kind of destination cannot be told")
     answers: list[Answer] = []
     for item in items:
         if not item.sop_class_uid and not item.path.exists():
             answers.append(Answer(Outcome.REFUSED, GONE))
             continue
-        answers.append(_withdraw(delivery, item, row))
+        answers.append(delivery.withdraw(item, row.created, row.why))
         goes_on()
     worst = next(outcome for outcome in WORST_FIRST if any(one.outcome is outcome for one in answers))
     said = [one for one in answers if one.outcome is worst]
     share = "" if len(said) == len(answers) else f"{len(said)} of {len(answers)}: "
     return Answer(worst, share + said[0].text)
-
-
-def _withdraw(delivery: Delivery, item: EncodedObject, row: WithdrawalRow) -> Answer:
-    if isinstance(delivery, Hl7Delivery):
-        return delivery.withdraw(item, row.created, row.why)
-    if isinstance(delivery, TakesBack):
-        return delivery.withdraw(item)
-    return Answer(Outcome.REFUSED, "this kind of destination cannot be told")
 
 
 def _like(delivery: Delivery, items: Sequence[EncodedObject]) -> Dataset | None:

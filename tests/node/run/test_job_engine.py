@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any
 import pydicom
 import pytest
 from dbos._dbos import _get_dbos_instance
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from node.database import job_states, outbox
@@ -22,9 +22,10 @@ from node.database.job_states import PAGE
 from node.database.jobs import Job, JobState, revision_of
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import InstanceRow, JobRow, ObjectRow, OutboxRow, SeriesRow
-from node.errors import ConfigurationError, JobNotFound
+from node.errors import ConfigurationError, JobFailed, JobNotFound
 from node.reading import HERE
 from node.run.job_engine import JobEngine
+from pipelines.records.record import Identity
 from tests.node.backlog import add, fill, job_row, whole_tables_read
 from tests.node.run.trial import Bench, bench, install_trial, mr_instances
 from tests.waiting import until
@@ -446,6 +447,31 @@ def test_old_jobs_are_cleaned_up_behind_any_number_that_have_to_stay(tmp_path: P
         assert [path.name for path in (made.data / "jobs").iterdir()] == ["0" * 32]
         assert engine.clean(old + timedelta(days=60)) == 0  # those that are cleaned up are not looked at again
         engine.stop()
+
+
+def test_a_job_whose_images_are_gone_is_sent_nowhere_as_nobody_knows_whose_it_is_now(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        job = made.job()
+        with Session(made.database) as session, session.begin():
+            job_states.record(session, job)
+            session.execute(update(JobRow).values(state=JobState.DONE))
+            session.execute(delete(InstanceRow))
+        engine = JobEngine(made.configuration, made.database, HERE, patients=Unchanged())
+        with pytest.raises(JobFailed, match="its images are no longer stored"):
+            engine.send_to(job.id, ["out"])
+        engine.stop()
+        assert made.record(job).state == JobState.DONE
+
+
+class Unchanged:
+    """Everybody is whom the images name."""
+
+    def current(self, who: Identity) -> None:
+        """Nothing is known."""
+
+    def earlier(self, who: Identity) -> Sequence[Identity]:
+        """Nobody."""
+        return ()
 
 
 def test_a_folder_whose_job_was_never_written_down_is_deleted_when_it_is_old(running: Running) -> None:

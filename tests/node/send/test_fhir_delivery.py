@@ -225,6 +225,22 @@ def test_a_dicom_object_is_refused_without_asking_the_server(tmp_path: Path) -> 
     assert (answer.outcome, answer.text) == (Outcome.REFUSED, "not a FHIR resource")
 
 
+def test_a_risk_that_is_sent_again_for_the_patient_after_a_merge_takes_its_own_place(tmp_path: Path) -> None:
+    server, path = FhirPeer(PATIENT), tmp_path / "risk.json"
+    item = ObjectFile("", "2.25.1", "", "", path)
+    with serving(server.app) as url:
+        way = delivery(url)
+        for patient in ("P-1", "SURVIVOR", "SURVIVOR"):
+            path.write_text(json.dumps({**resource("1"), "subject": {"identifier": {"value": patient}}}))
+            ((_, answer),) = way.send([item])
+            assert answer.outcome is Outcome.DELIVERED
+        way.close()
+    (again,) = server.transactions[:1]
+    (entry,) = again["entry"]
+    assert entry["request"] == {"method": "PUT", "url": "RiskAssessment?identifier=urn:condyle:job|1"}
+    assert entry["resource"]["subject"] == {"identifier": {"value": "SURVIVOR"}}
+
+
 def test_the_server_says_which_fhir_it_speaks() -> None:
     with serving(FhirPeer(PATIENT).app) as url:
         way = delivery(url)

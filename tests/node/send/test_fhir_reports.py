@@ -157,12 +157,12 @@ def test_a_report_can_be_taken_back_with_all_its_observations_and_once_is_enough
     drain(lane(out, clock, server.removesuffix("/r4")))
     way, item = delivery(server), file_of(out, first)
     assert way.find([item]) == {item.sop_instance_uid}
-    assert way.withdraw(item).text.startswith("HTTP 200: DiagnosticReport/")
+    assert way.withdraw(item, START, "wrong").text.startswith("HTTP 200: DiagnosticReport/")
     assert way.find([item]) == set()
     (there,) = found(server, "DiagnosticReport", identifier=f"urn:condyle:job|{first}")
     observations = found(server, "Observation", _tag=f"urn:condyle:report|{first}")
     assert {there["status"], *(one["status"] for one in observations)} == {"entered-in-error"}
-    assert way.withdraw(item).text == "not there, or replaced by a later one"
+    assert way.withdraw(item, START, "wrong").text == "not there, or replaced by a later one"
     way.close()
 
 
@@ -191,7 +191,7 @@ def test_a_report_that_was_replaced_is_not_taken_back(
     second = report(out, evidence, (first,))
     drain(lane(out, clock, server.removesuffix("/r4")))
     way = delivery(server)
-    assert way.withdraw(file_of(out, first)).text == "not there, or replaced by a later one"
+    assert way.withdraw(file_of(out, first), START, "wrong").text == "not there, or replaced by a later one"
     way.close()
     (there,) = found(server, "DiagnosticReport", identifier=f"urn:condyle:job|{second}")
     assert there["status"] == "corrected"

@@ -159,6 +159,22 @@ def test_an_archive_that_is_away_is_told_when_it_is_back(out: Outgoing, clock: H
     assert (row(out).state, row(out).held_after) == ("done", 0)
 
 
+def test_what_was_said_to_the_note_is_kept_while_the_archive_is_away(
+    out: Outgoing, clock: HandClock, orthanc: Archive
+) -> None:
+    sender = lane(out, clock, {"kind": "dicomweb", "url": f"{orthanc.url}/dicom-web", "withdraw": "iocm"})
+    job = out.job("pacs")
+    drain(sender)
+    withdraw(out, job, clock)
+    drain(sender)
+    said = row(out).answer
+    assert (row(out).state, said.startswith("0x0000")) == ("told", True)
+    orthanc.stop()
+    clock.wait(60)
+    drain(sender)
+    assert (row(out).state, row(out).answer) == ("told", said)
+
+
 def test_an_archive_that_takes_the_note_and_keeps_all_is_asked_again_and_the_proof_names_what_is_left(
     out: Outgoing, clock: HandClock, orthanc: Archive
 ) -> None:
@@ -240,6 +256,18 @@ def test_a_destination_that_is_to_be_told_nothing_is_only_asked_what_it_has(out:
         drain(sender)
     assert archive.notes == []
     assert (row(out).state, row(out).held_before, row(out).held_after) == ("left", 1, 1)
+
+
+def test_nobody_asks_after_what_a_later_result_replaces_where_nothing_is_told(out: Outgoing, clock: HandClock) -> None:
+    archive = HearingArchive()
+    with archive.peer.listen([archive]) as port:
+        sender = lane(out, clock, archive.peer.destination(port))
+        before, after = out.job("pacs"), out.job("pacs")
+        with Session(out.database) as session, session.begin():
+            job_states.locked(session, after).predecessor = before
+        drain(sender)
+    assert (row(out).state, row(out).asked, row(out).held_before) == ("left", None, None)
+    assert "taken back" not in {what for what, _ in out.events(before)}
 
 
 def test_the_note_of_a_result_whose_files_are_gone_says_whose_it_is_as_the_archive_does(
