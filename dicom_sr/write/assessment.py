@@ -19,10 +19,9 @@ from dicom_sr.decimal_string import rounded
 from dicom_sr.lawful import make_texts_lawful
 from dicom_sr.profile import EncodedObject, EncodingProfile, ObjectFile
 from dicom_sr.provenance import SERIES_MARK, device_uid
-from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, coded
+from dicom_sr.read.headers import MANUFACTURER, coded
 from dicom_sr.uids import uid
-from dicom_sr.write.equipment import made_by_node
-from dicom_sr.write.finish import REQUIRED, write
+from dicom_sr.write.finish import finish_later, write
 from dicom_sr.write.sr_document import (
     composite_item,
     container,
@@ -31,6 +30,7 @@ from dicom_sr.write.sr_document import (
     evidence_items,
     references,
     scheme_items,
+    template,
     text_item,
 )
 
@@ -104,27 +104,18 @@ def _words(assessments: Sequence[Assessment]) -> str:
 
 # ---- the document
 def _document(report: Dataset, profile: EncodingProfile, reader: Reader) -> Dataset:
-    ds = chosen(report, (*PATIENT, *STUDY, "ReferencedRequestSequence", "TimezoneOffsetFromUTC"))
-    for keyword in REQUIRED:
-        if keyword not in ds:
-            setattr(ds, keyword, "")
-    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds = Dataset()
+    finish_later(ds, report, reader.when, profile)
     ds.SOPClassUID, ds.Modality, ds.InstanceNumber = ComprehensiveSRStorage, "SR", 1
     ds.SeriesNumber = int(report.SeriesNumber) + _FROM_REPORT.get(str(report.SOPClassUID), 8000)
     ds.SeriesDescription = f"{SERIES_MARK} assessment by a reader"
-    day, time = reader.when.strftime("%Y%m%d"), reader.when.strftime("%H%M%S")
-    ds.InstanceCreationDate = ds.SeriesDate = ds.ContentDate = day
-    ds.InstanceCreationTime = ds.SeriesTime = ds.ContentTime = time
-    made_by_node(ds, profile)
     # complete as far as it goes; nobody has verified that the person is who the name says
     ds.CompletionFlag, ds.VerificationFlag = "COMPLETE", "UNVERIFIED"
     ds.ReferencedPerformedProcedureStepSequence, ds.PerformedProcedureCodeSequence = [], []
     ds.AuthorObserverSequence = [_author(reader, profile)]
     ds.ValueType, ds.ContinuityOfContent = "CONTAINER", "SEPARATE"
     ds.ConceptNameCodeSequence = [coded(standard.DCM.ImagingMeasurementReport)]
-    template = Dataset()
-    template.MappingResource, template.TemplateIdentifier = "DCMR", "1500"
-    ds.ContentTemplateSequence = [template]
+    ds.ContentTemplateSequence = [template("1500")]
     return ds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
@@ -23,18 +24,18 @@ from pydicom.uid import (
 )
 
 from dicom_sr.lawful import make_texts_lawful
-from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, Kind, kind_of
+from dicom_sr.profile import LABELMAP_STORAGE, SENDING_ORDER, EncodedObject, EncodingProfile, Kind, kind_of
 from dicom_sr.provenance import Provenance, software_version
-from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, offset_from_utc
+from dicom_sr.read.headers import MANUFACTURER, PATIENT, STUDY, chosen, offset_from_utc
 from dicom_sr.versions import IN_ONE_SERIES, put_behind
-from dicom_sr.write.equipment import contributing_equipment
+from dicom_sr.write.equipment import contributing_equipment, made_by_node
 from dicom_sr.write.explicit_vr import SharedElements, encoded
 from dicom_sr.write.part10 import meta_information, write_part10
 from dicom_sr.write.references import true_classes
 from dicom_sr.write.request import referenced_requests, request_attributes
 
 # Type 2: always there, empty where unknown
-REQUIRED = (
+_REQUIRED = (
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -117,13 +118,37 @@ def finish(ds: Dataset, provenance: Provenance, what: str = "") -> Dataset:
     return ds
 
 
+def finish_later(ds: Dataset, like: Dataset, when: datetime, profile: EncodingProfile) -> None:
+    """Put on `ds` what an object carries that is written after the result: whose it is, when, and by the node.
+
+    Parameters
+    ----------
+    like
+        An object of the study: patient, study and order are its own.
+    when
+        It is written; told in the zone that `like` names, else in the machine's.
+    profile
+        Who this installation is.
+    """
+    ds.update(chosen(like, (*PATIENT, *STUDY, "ReferencedRequestSequence", "TimezoneOffsetFromUTC")))
+    for keyword in _REQUIRED:
+        if keyword not in ds:
+            setattr(ds, keyword, "")
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    if when.tzinfo is not None:
+        when = when.astimezone(offset_from_utc(like))
+    ds.InstanceCreationDate = ds.SeriesDate = ds.ContentDate = when.strftime("%Y%m%d")
+    ds.InstanceCreationTime = ds.SeriesTime = ds.ContentTime = when.strftime("%H%M%S")
+    made_by_node(ds, profile)
+
+
 def _whose(ds: Dataset, provenance: Provenance) -> None:
     for keyword in (*PATIENT, *STUDY):
         if keyword in ds:
             delattr(ds, keyword)
     for element in provenance.patient_and_study:
         ds[element.tag] = element
-    for keyword in REQUIRED:
+    for keyword in _REQUIRED:
         if keyword not in ds:
             setattr(ds, keyword, "")
     if offset_from_utc(provenance.header) is not None:

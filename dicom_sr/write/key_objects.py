@@ -16,7 +16,7 @@ from dicom_sr.provenance import Provenance
 from dicom_sr.read.headers import coded
 from dicom_sr.write.finish import finish, write
 from dicom_sr.write.references import frame_number
-from dicom_sr.write.sr_document import evidence_items, image_item, observer_items, text_item
+from dicom_sr.write.sr_document import evidence_items, image_item, observer_items, template, text_item
 
 
 def encode_key_objects(provenance: Provenance, folder: Path) -> tuple[EncodedObject, ...]:
@@ -64,8 +64,6 @@ def selection(title: Code, observer: Sequence[Dataset], text: str, references: S
     ds.ContentDate = ds.ContentTime = ""
     ds.ValueType, ds.ContinuityOfContent = "CONTAINER", "SEPARATE"
     ds.ConceptNameCodeSequence = [coded(title)]
-    template = Dataset()
-    template.MappingResource, template.TemplateIdentifier = "DCMR", "2010"
-    ds.ContentTemplateSequence = [template]
+    ds.ContentTemplateSequence = [template("2010")]
     ds.ContentSequence = [*observer, text_item(standard.DCM.KeyObjectDescription, text), *references]
     return ds

@@ -23,7 +23,7 @@ from pydicom.sr.coding import Code
 
 from dicom_sr.findings import Finding, Measurement, NotEvaluable
 from dicom_sr.write.ohif_layout import Box, Leader, Point, leaders
-from dicom_sr.write.sr_document import container, content_item, text_item
+from dicom_sr.write.sr_document import container, content_item, template, text_item
 
 _ARROW = "Cornerstone3DTools@^0.1.0:ArrowAnnotate"  # TrackingIdentifier of OHIF's arrow; it may go on after a colon
 _TEXT_POSITION = Code("TextPosition", "99CS3D", "Text Annotation Position")
@@ -123,9 +123,7 @@ def _arrow(group: Dataset, region: Dataset, label: str, leader: Leader) -> Datas
             _graphic(_TEXT_POSITION, "POINT", [leader.label_at], source),
         ],
     )
-    template = Dataset()
-    template.MappingResource, template.TemplateIdentifier = "DCMR", "1501"
-    shown.ContentTemplateSequence = [template]
+    shown.ContentTemplateSequence = [template("1501")]
     return shown
 
 

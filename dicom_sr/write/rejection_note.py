@@ -17,11 +17,9 @@ from dicom_sr.errors import EncodingError
 from dicom_sr.lawful import make_texts_lawful
 from dicom_sr.profile import EncodedObject, EncodingProfile, ObjectFile, kind_of
 from dicom_sr.provenance import SERIES_MARK, device_uid
-from dicom_sr.read.headers import PATIENT, STUDY, chosen, offset_from_utc
 from dicom_sr.rejection_reasons import RejectionReason
 from dicom_sr.uids import uid
-from dicom_sr.write.equipment import made_by_node
-from dicom_sr.write.finish import REQUIRED, write
+from dicom_sr.write.finish import finish_later, write
 from dicom_sr.write.key_objects import selection
 from dicom_sr.write.sr_document import device_items, evidence_items, object_item, references
 
@@ -52,7 +50,7 @@ def encode_rejection_note(
     why
         The reason in words, for a reader.
     created
-        The time that the note holds, in the zone that `like` names, if it does.
+        The time that the note holds, in the zone that `like` names, else in the machine's.
     profile
         Who this installation is, and its root of UIDs.
     folder
@@ -74,28 +72,12 @@ def encode_rejection_note(
         [object_item(one, kind_of(one)) for one in referred],
     )
     ds.CurrentRequestedProcedureEvidenceSequence = evidence_items(referred)
-    ds.update(chosen(like, (*PATIENT, *STUDY, "ReferencedRequestSequence", "TimezoneOffsetFromUTC")))
-    for keyword in REQUIRED:
-        if keyword not in ds:
-            setattr(ds, keyword, "")
-    ds.SpecificCharacterSet = "ISO_IR 192"
+    finish_later(ds, like, created, profile)
     key = ("rejection note", reason.value, why, created.isoformat(), *(one.sop_instance_uid for one in taken_back))
     ds.SOPInstanceUID = uid(profile.uid_root, *key)
     # a series of its own: nobody counts the notes of a study, and a series that is told of twice gains nothing
     ds.SeriesInstanceUID, ds.SeriesNumber = uid(profile.uid_root, *key, "series"), _SERIES_NUMBER
     ds.SeriesDescription = f"{SERIES_MARK} taken back: {reason.meaning}"
-    _date(ds, _in_zone_of(like, created))
-    made_by_node(ds, profile)
     make_texts_lawful(ds)
     folder.mkdir(parents=True, exist_ok=True)
     return write(ds, "rejection_note", folder, f"rejection-note-{ds.SOPInstanceUID}.dcm")
-
-
-def _in_zone_of(like: Dataset, created: datetime) -> datetime:
-    zone = offset_from_utc(like)
-    return created if zone is None or created.tzinfo is None else created.astimezone(zone)
-
-
-def _date(ds: Dataset, created: datetime) -> None:
-    ds.InstanceCreationDate = ds.SeriesDate = ds.ContentDate = created.strftime("%Y%m%d")
-    ds.InstanceCreationTime = ds.SeriesTime = ds.ContentTime = created.strftime("%H%M%S")

@@ -22,6 +22,7 @@ from dicom_sr.profile import EncodedObject
 from dicom_sr.provenance import Provenance
 from dicom_sr.read.frames import number_of_frames
 from dicom_sr.segment_places import SegmentPlace
+from dicom_sr.versions import series_of
 from dicom_sr.write import ohif, statements
 from dicom_sr.write.derived_series import derived_references
 from dicom_sr.write.equipment import algorithm_parameters, algorithm_uid, algorithms, manufacturer
@@ -82,7 +83,7 @@ def _write(
     predecessors: Sequence[EncodedObject],
     twin_of: str | None,
 ) -> EncodedObject:
-    kind = "report" if form == "comprehensive_3d" else "report_comprehensive"
+    kind = series_of("report", _CLASSES[form])
     ds = document(provenance, kind, _CLASSES[form], tree.content, (*tree.names, *names_of(predecessors)))
     if predecessors:
         ds.PredecessorDocumentsSequence = predecessor_items(predecessors)

@@ -161,6 +161,13 @@ def container(name: Code, items: Iterable[Dataset]) -> Dataset:
     return ds
 
 
+def template(identifier: str) -> Dataset:
+    """An item of ContentTemplateSequence: a template of DICOM's own."""
+    item = Dataset()
+    item.MappingResource, item.TemplateIdentifier = "DCMR", identifier
+    return item
+
+
 def image_library(instances: Iterable[Dataset]) -> Dataset:
     """TID 1600, one group a series, with what its images have in common; OHIF needs a library to show any shape."""
     series: dict[str, list[Dataset]] = {}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, model_validator
 
-from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, Kind, Viewer
+from dicom_sr.profile import DEFAULT_KINDS, DICOM_KINDS, FHIR_KINDS, FOREIGN_KINDS, Kind, Viewer
 from dicom_sr.words import did_you_mean
 from node.config.values import Section
 
@@ -17,7 +17,9 @@ _VIEWERS = [viewer for viewer in get_args(Viewer) if viewer != "any"]
 def _for_dicom(kind: object) -> object:
     if kind not in _KINDS:
         where = "fhir" if kind in FHIR_KINDS else "hl7" if kind == "oru" else "email and webhook"
-        elsewhere = f"goes to destinations of kind {where} only; " if kind in get_args(Kind) else ""
+        elsewhere = f"goes to destinations of kind {where} only; " if kind in FOREIGN_KINDS else ""
+        if kind == "rejection_note":
+            elsewhere = "goes by withdraw of the destination; "
         raise ValueError(f"{elsewhere}should be one of {', '.join(_KINDS)}{did_you_mean(kind, _KINDS)}")
     return kind
 

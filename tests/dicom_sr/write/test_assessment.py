@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
@@ -10,6 +11,7 @@ from pydicom.dataset import Dataset
 from dicom_sr.findings import Finding
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.read.headers import made_by_us
+from dicom_sr.write.assessment import Reader, encode_assessment
 from dicom_sr.write.encode import encode
 from pipelines.example import CREATED
 from tests.dicom_sr import assessed
@@ -113,3 +115,14 @@ def test_the_same_words_make_the_same_bytes_and_other_words_another_object(
     other = again("three", findings[::-1])
     assert other.sop_instance_uid != first.sop_instance_uid
     assert other.series_instance_uid == first.series_instance_uid
+
+
+def test_it_holds_its_time_in_the_zone_of_the_report(
+    folder: Path, findings: tuple[Finding, ...], objects: tuple[EncodedObject, ...]
+) -> None:
+    report = pydicom.dcmread(next(one.path for one in objects if one.kind == "report"))
+    report.TimezoneOffsetFromUTC = "-0500"
+    reader = Reader("Roe^Jane", datetime(2026, 12, 1, 3, 8, 7, tzinfo=UTC))
+    said = assessed.said_of(findings, report)
+    ds = pydicom.dcmread(encode_assessment(report, objects, said, reader, PROFILE, folder / "zone").path)
+    assert (ds.ContentDate, ds.ContentTime, ds.TimezoneOffsetFromUTC) == ("20261130", "220807", "-0500")

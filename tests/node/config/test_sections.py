@@ -58,6 +58,10 @@ def written(folder: Path, text: str) -> Path:
             r"destinations.a.profile.kinds.0: 'oru': goes to destinations of kind hl7 only",
         ),
         (
+            "destinations:\n  a: {kind: folder, path: p, profile: {kinds: [rejection_note]}}",
+            r"destinations.a.profile.kinds.0: 'rejection_note': goes by withdraw of the destination",
+        ),
+        (
             "destinations:\n  a: {kind: folder, path: p, profile: ohiv}",
             r"config.yaml:2: destinations.a.profile: 'ohiv': should be ohif, or a section .*; did you mean 'ohif'",
         ),
