@@ -1,4 +1,4 @@
-"""Why objects are rejected or taken back: document titles of rejection notes (PS3.16 CID 7011, IHE RAD TF-3 4.66)."""
+"""Why objects are rejected or taken back: document titles of rejection notes (PS3.16 CID 7011, IHE RAD TF-2 4.66)."""
 
 from __future__ import annotations
 

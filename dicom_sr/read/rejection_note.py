@@ -1,4 +1,4 @@
-"""Rejection notes: Key Object Selection Documents that take objects back (IHE RAD TF-3 4.66, Rejection Note Stored)."""
+"""Rejection notes: Key Object Selection Documents that take objects back (IHE RAD TF-2 4.66, Rejection Note Stored)."""
 
 from __future__ import annotations
 

@@ -272,9 +272,8 @@ def _sending() -> str:
                     ("Withdrawal", "a rejection note with `withdraw: iocm`; C-FIND before and after"),
                 ],
             ),
-            "Rejection notes (IHE Imaging Object Change Management) are Key Object Selection Documents with the title "
-            f"{', '.join(f'({one.value}, DCM, {one.meaning})' for one in RejectionReason)}. They name all objects of a "
-            "result that were sent to the destination, and are written when the result is withdrawn or replaced.",
+            "Rejection notes (IHE Imaging Object Change Management) go out when a result is withdrawn or replaced, and "
+            "name what was sent to the destination.",
         ]
     )
 
@@ -288,7 +287,7 @@ def _rejections() -> str:
         [
             "## Rejection notes that come in",
             "The node looks into every Key Object Selection Document that it stores, unless "
-            "`receive.rejection_notes.action` is `ignore` (IHE RAD TF-3 4.66, Rejection Note Stored; as one that "
+            "`receive.rejection_notes.action` is `ignore` (IHE RAD TF-2 4.66, Rejection Note Stored; as one that "
             "keeps rejected images and processes them no more).",
             _table(("Document title (DCM)", "Meaning", "Effect"), rows),
             "What the content refers to and the evidence places in the study of the document is rejected, now or when "
@@ -348,8 +347,13 @@ def _web() -> str:
 
 def _fhir() -> str:
     rows = [
-        ("RiskAssessment", "create, conditional", "client", "destinations of kind `fhir`"),
-        ("RiskAssessment", "search by identifier", "client", "destinations of kind `fhir` with `confirm: true`"),
+        (
+            "RiskAssessment",
+            "create, conditional; transaction: conditional update where the server has it for another patient ID",
+            "client",
+            "destinations of kind `fhir`",
+        ),
+        ("RiskAssessment", "search by identifier", "client", "before each one, and to confirm it"),
         (
             "DiagnosticReport, Observation, Device (BodyStructure contained)",
             "transaction: conditional update of reports and observations, conditional create of devices",

@@ -63,20 +63,10 @@ def count_attempt(session: Session, note_uid: str) -> int:
     return attempts or 0
 
 
-def close(session: Session, note_uid: str, state: RejectionNoteState, why: str) -> None:
-    """Bring a note into a state that it stays in, unless it is sent again with other content.
-
-    Parameters
-    ----------
-    note_uid
-        Its SOP Instance UID.
-    state
-        To be in afterwards.
-    why
-        For people.
-    """
+def close(session: Session, note_uid: str, state: RejectionNoteState) -> None:
+    """Bring a note into a state that it stays in, unless it is sent again with other content."""
     of = (KeyObjectRow.sop_instance_uid == note_uid, KeyObjectRow.state.in_(before(REJECTION_NOTE, state)))
-    session.execute(update(KeyObjectRow).where(*of).values(state=state, outcome=why))
+    session.execute(update(KeyObjectRow).where(*of).values(state=state))
 
 
 def forget(session: Session, note_uid: str) -> None:

@@ -392,7 +392,6 @@ class KeyObjectRow(Base):
     patient: Mapped[str] = mapped_column(String(80), default="")  # as `InstanceRow.patient`
     state: Mapped[str] = mapped_column(String(16))  # a RejectionNoteState
     code: Mapped[str] = mapped_column(String(16), default="")  # a `RejectionReason`; empty: it rejects nothing yet
-    outcome: Mapped[str] = mapped_column(Text, default="")  # what became of it, for people
     attempts: Mapped[int] = mapped_column(Integer, default=0)  # at reading it that failed
     received: Mapped[datetime]
 

@@ -101,6 +101,8 @@ class PatientChanges:
         """
         if change.refused:
             raise ChangeRefused(change.refused)
+        if not change.merged and not change.patients:
+            return ()
         told = self._when(change)
         with one_at_a_time(self._folder, self._lock):
             draft = _Draft(self._read, self._known)

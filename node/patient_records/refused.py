@@ -40,7 +40,7 @@ class RefusedRecords:
         self._untold: dict[tuple[str, str, str], int] = {}  # by what, sender and reason
         self._on_record = threading.Lock()
         self._hour: datetime | None = None
-        self._rows: dict[tuple[str, str, str], int] = {}  # of this hour's audit trail, by way, sender and reason
+        self._rows: dict[tuple[str, str, str], int] = {}  # of this hour's audit trail, by what and way, sender, reason
 
     def add(self, what: str, sender: str, reason: str) -> None:
         """Log that `what` happened, at once if it is the first of its kind; `tell` does for those after it."""
@@ -94,7 +94,7 @@ class RefusedRecords:
         hour = now.replace(minute=0, second=0, microsecond=0)
         if hour != self._hour:
             self._hour, self._rows = hour, {}
-        kind = _kind(self._rows, way, sender, reason)
+        kind = _kind(self._rows, f"{what}, {way}", sender, reason)
         row = session.get(AuditRow, self._rows[kind]) if kind in self._rows else None
         if row is not None:
             row.detail = {**row.detail, "times": row.detail["times"] + 1, "until": now.isoformat()}

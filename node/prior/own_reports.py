@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -96,11 +96,12 @@ class OwnReports:
         """
         found: dict[str, Found] = {}
         mismatches: list[str] = []
-        places = [(each, path) for each in (wanted.who, *earlier) for path in self._reports(each)]
-        for who, path in places:
+        people: dict[Path, list[Identity]] = {}  # by folder, whom it is of now last
+        for each in (*earlier, wanted.who):
+            people.setdefault(self._of(each), []).append(each)
+        for path, known in [(path, known) for folder, known in people.items() for path in sorted(folder.glob("*.dcm"))]:
             try:
-                of_whom = replace(wanted, who=who)
-                report = self._reader.call(examined, read_report(path), of_whom, self._default_issuer)
+                report = self._examined(read_report(path), wanted, known)
             except SomebodyElse as error:
                 mismatches.append(str(error))
             except (NotUsable, FileNotFoundError) as error:  # the latter: it is old enough to go
@@ -135,8 +136,13 @@ class OwnReports:
     def _of(self, who: Identity) -> Path:
         return self._folder / self._keys.key(who.patient_id, who.issuer)
 
-    def _reports(self, who: Identity) -> Iterator[Path]:
-        yield from sorted(self._of(who).glob("*.dcm"))
+    def _examined(self, content: bytes, wanted: Wanted, known: Sequence[Identity]) -> Found:
+        """The report, if it is of the patient as known in one of these ways; says how it differs from the last."""
+        *before, now = known
+        for who in before:
+            with suppress(SomebodyElse):
+                return self._reader.call(examined, content, replace(wanted, who=who), self._default_issuer)
+        return self._reader.call(examined, content, replace(wanted, who=now), self._default_issuer)
 
     def _went_out(self, report: Found, pipeline: str) -> datetime | None:
         """When the job was made that handed the report over; None where none has, or nothing is built on it."""

@@ -1,6 +1,6 @@
 """A rejection note -> images that no job is given any more, jobs that end, and results that are marked or taken back.
 
-What each title asks of whoever keeps images stands in IHE RAD TF-3 4.66.4.1.3, and a node that makes results follows it
+What each title asks of whoever keeps images stands in IHE RAD TF-2 4.66.4.1.3, and a node that makes results follows it
 so:
 
 ======  =================================  ========================================================================
@@ -49,7 +49,7 @@ def objection(
     note: RejectionNote,
     sender: str,
     settings: RejectionNoteSettings,
-    earlier: Sequence[str] = (),
+    known_as: Sequence[str] = (),
 ) -> Outcome | None:
     """Why nothing is done for a note; None where it is to be obeyed.
 
@@ -63,15 +63,15 @@ def objection(
         AE title of who sent it; empty: it came without one.
     settings
         Who may reject.
-    earlier
-        Marks of whom the note's patient was before a merge or a correction.
+    known_as
+        Marks of all that the note's patient was or is known as, besides that of the note.
     """
     if note.reason is RejectionReason.RETENTION:
         return Outcome(RejectionNoteState.LEFT, "kept no longer elsewhere: nothing is wrong with the images")
     if settings.senders and sender not in settings.senders:
         who = sender or "its sender"
         return Outcome(RejectionNoteState.REFUSED, f"{who} is not in receive.rejection_notes.senders")
-    why = _contradiction(session, (row.patient, *earlier), note)
+    why = _contradiction(session, (row.patient, *known_as), note)
     return Outcome(RejectionNoteState.REFUSED, why) if why else None
 
 

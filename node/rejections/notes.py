@@ -112,10 +112,11 @@ class RejectionNotes:
         with Session(self._database) as session:
             path = session.scalar(select(InstanceRow.path).where(InstanceRow.sop_instance_uid == uid))
             own = session.scalar(select(WithdrawalRow.id).where(WithdrawalRow.note_uid == uid).limit(1)) is not None
-        note = None
+        note, known_as = None, tuple[str, ...]()
         if path is not None and not own and self._settings.action != "ignore":
             try:
                 note = self._reader.call(note_in, self._instances / path)
+                known_as = () if note is None else self._known_as(self._instances / path)
             except BeingStopped:
                 raise
             except MustWait as error:
@@ -125,23 +126,21 @@ class RejectionNotes:
             except NodeError as error:
                 self._not_read(row, error)
                 return
-        if note is None or path is None:
+        if note is None:
             with Session(self._database) as session, session.begin():
                 rejections.forget(session, uid)
         else:
-            self._obey(row, note, self._earlier(self._instances / path))
+            self._obey(row, note, known_as)
 
-    def _earlier(self, path: Path) -> tuple[str, ...]:
-        """Marks of whom the patient of a note was before a merge or a correction."""
+    def _known_as(self, path: Path) -> tuple[str, ...]:
+        """Marks of all that the patient of a note is known as, before and after a merge or a correction."""
         if self._patients is None:
             return ()
-        try:
-            who = self._reader.call(study_header, path, "").who
-        except NodeError:  # it was read before, so this is not for good: nothing is known of its patient but the mark
+        who = self._reader.call(study_header, path, "").who
+        if not who.patient_id:
             return ()
-        known = self._patients.earlier(as_current(who, self._patients)) if who.patient_id else ()
-        key = marking_key(self._instances.parent)
-        return tuple(dict.fromkeys(Person.of(one).marked(key) for one in known))
+        now, key = as_current(who, self._patients), marking_key(self._instances.parent)
+        return tuple(dict.fromkeys(Person.of(one).marked(key) for one in (now, *self._patients.earlier(now))))
 
     def _not_read(self, row: KeyObjectRow, error: NodeError) -> None:
         with Session(self._database) as session, session.begin():
@@ -152,7 +151,7 @@ class RejectionNotes:
                 self._close(session, row, "", Outcome(RejectionNoteState.REFUSED, f"it cannot be read: {error}"))
 
     def _obey(
-        self, row: KeyObjectRow, note: RejectionNote, earlier: tuple[str, ...] = (), *, again: bool = False
+        self, row: KeyObjectRow, note: RejectionNote, known_as: tuple[str, ...] = (), *, again: bool = False
     ) -> None:
         uid = row.sop_instance_uid
         with Session(self._database) as session:
@@ -162,7 +161,7 @@ class RejectionNotes:
                 .where(InstanceRow.sop_instance_uid == uid)
             )
             # what was obeyed a moment ago is not doubted
-            refused = None if again else objection(session, row, note, sender or "", self._settings, earlier)
+            refused = None if again else objection(session, row, note, sender or "", self._settings, known_as)
         if refused is None and not again:
             for some in in_chunks(note.objects, REMEMBERED_AT_ONCE):
                 with Session(self._database) as session, session.begin():
@@ -178,7 +177,7 @@ class RejectionNotes:
             self._last[uid] = note
 
     def _close(self, session: Session, row: KeyObjectRow, sender: str, done: Outcome) -> None:
-        rejections.close(session, row.sop_instance_uid, done.state, done.why)
+        rejections.close(session, row.sop_instance_uid, done.state)
         detail = {
             "sop_instance_uid": row.sop_instance_uid,
             "outcome": f"{done.state}: {done.why}",

@@ -525,7 +525,7 @@ class JobEngine:
         ------
         JobNotFound
         ForbiddenTransition
-            If it is neither failed nor unsuitable.
+            If it is neither failed nor unsuitable, was withdrawn, or its images were rejected.
         """
         with Session(self._database) as session, session.begin():
             job_states.restart(session, job_id, why)
@@ -588,11 +588,13 @@ class JobEngine:
             return True
         with Session(self._database, expire_on_commit=False) as session:
             job = session.get(JobRow, job_id)
+        if job is None or not job.sop_instance_uids:
+            return True
         images = JobImages(self._database, self._configuration.node.data, self._reader, patients=self._patients)
-        if job is not None and job.sop_instance_uids and not images.are_stored(job):
+        if not images.are_stored(job):
             raise JobFailed(f"job {job_id}: its images are no longer stored, so that nobody knows whom they are of now")
         try:
-            return job is None or images.current_patient(job) == folder.read_patient()
+            return images.current_patient(job) == folder.read_patient()
         except MustWait as error:
             raise JobFailed(f"whose images they are cannot be read now: {error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import select
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.current_patient import CurrentPatient
 from dicom_sr.errors import UnsuitableInput
 from dicom_sr.rejection_reasons import RejectionReason
-from node.database import rejections
+from node.database import job_states, rejections
 from node.database.connection import Database
 from node.database.queries import images_rejected, in_chunks, other_studies_of_series, revision_of_images
 from node.database.tables import AssociationRow, InstanceRow, JobRow
@@ -116,6 +117,8 @@ class JobImages:
     def require_its_own(self, job: JobRow) -> None:
         """Raise `JobFailed` unless the job's images are all stored, and none was replaced or rejected since.
 
+        Where one was rejected the job is marked, and its study is decided about again.
+
         The job's id stands for what it was made for: what came in its place has a job of its own.
         """
         self._require_its_own(job, self._rows(job))
@@ -147,6 +150,7 @@ class JobImages:
             why = images_rejected(len(rejected), len(job.sop_instance_uids), RejectionReason(rejected[0].rejected))
             if not job.rejected:  # it was decided upon before the note came, so that has to be done again
                 with Session(self._database) as session, session.begin():
+                    job_states.note_rejected(session, job.id, why, datetime.now(UTC))
                     rejections.decide_again(
                         session, job.study_instance_uid, {one.series_instance_uid for one in rejected}
                     )

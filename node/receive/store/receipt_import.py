@@ -577,7 +577,6 @@ def _write_notes(connection: Connection, stored: Sequence[Stored]) -> None:
             "patient": entry.patient,
             "state": RejectionNoteState.WAITING,
             "code": "",
-            "outcome": "",
             "attempts": 0,
             "received": _moment(entry.at),
         }

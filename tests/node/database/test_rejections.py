@@ -72,7 +72,7 @@ def test_a_study_is_erased_with_its_notes_and_all_that_they_reject(session: Sess
 def test_a_note_waits_until_it_is_closed(session: Session) -> None:
     key_object(session)
     assert [row.sop_instance_uid for row in rejections.waiting(session, 5)] == ["1.9"]
-    rejections.close(session, "1.9", RejectionNoteState.LEFT, "because")
+    rejections.close(session, "1.9", RejectionNoteState.LEFT)
     assert rejections.waiting(session, 5) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -101,3 +102,36 @@ def test_a_file_that_is_too_large_for_a_report_is_not_read(here: Site) -> None:
         file.truncate(LARGEST + 1)
     assert reports.get(str(ds.SOPInstanceUID), WHO) is None
     assert reports.find(wanted(), []) == (None, [])
+
+
+BEFORE = replace(WHO, patient_id="A1", family_name="Unknown", given_name="")
+
+
+@pytest.mark.parametrize("elements", [{"PatientID": "A1", "PatientName": "Unknown"}, {"PatientID": "K4711"}])
+def test_a_report_under_the_earlier_patient_id_is_found_and_given_out(here: Site, elements: dict[str, str]) -> None:
+    ds = report(**elements)
+    here.reported(ds)
+    reports, who = own(here), BEFORE if "PatientName" in elements else WHO
+    reports.keep(here.folder / f"{ds.SOPInstanceUID}.dcm", str(ds.SOPInstanceUID), who)
+    found, mismatches = reports.find(wanted(), [], [BEFORE])
+    assert found is not None
+    assert (found.sop_instance_uid, mismatches) == (ds.SOPInstanceUID, [])
+    assert reports.get(str(ds.SOPInstanceUID), WHO, [BEFORE]) == part10(ds)
+
+
+def test_a_report_under_the_earlier_patient_id_of_another_person_is_left_out_and_said_once(here: Site) -> None:
+    ds = report(PatientID="A1", PatientBirthDate="19710101")
+    here.reported(ds)
+    reports = own(here)
+    reports.keep(here.folder / f"{ds.SOPInstanceUID}.dcm", str(ds.SOPInstanceUID), BEFORE)
+    assert reports.find(wanted(), [], [BEFORE, replace(BEFORE, family_name="Doe")]) == (None, ["birth date"])
+
+
+def test_a_report_of_a_corrected_name_is_found_under_the_same_patient_id(here: Site) -> None:
+    ds = report(PatientBirthDate="19710101")  # corrected since
+    here.reported(ds)
+    reports = own(here)
+    reports.keep(here.folder / f"{ds.SOPInstanceUID}.dcm", str(ds.SOPInstanceUID), WHO)
+    found, mismatches = reports.find(wanted(), [], [replace(WHO, birth_date=date(1971, 1, 1))])
+    assert found is not None
+    assert mismatches == []

@@ -139,7 +139,7 @@ def test_a_note_may_name_its_patient_as_after_a_merge(session: Session) -> None:
     refused = objection(session, row, note, "PACS", MARK)
     assert refused is not None
     assert refused.why == "it names images of another patient than its own"
-    assert objection(session, row, note, "PACS", MARK, earlier=(OTHER,)) is None
+    assert objection(session, row, note, "PACS", MARK, known_as=(OTHER,)) is None
 
 
 def test_a_note_that_claims_images_of_another_study_is_refused_whole(session: Session) -> None:

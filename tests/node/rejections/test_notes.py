@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_sr.current_patient import CurrentPatient
 from dicom_sr.rejection_reasons import RejectionReason
 from node.config import RejectionNoteSettings
 from node.database import job_states
@@ -16,7 +17,9 @@ from node.database.migrations import migrate
 from node.database.tables import KEY_OBJECTS, AuditRow, KeyObjectRow
 from node.reading import HERE
 from node.rejections.notes import RejectionNotes
-from tests.node.database.rejecting import STUDY, images, instance, key_object, rejected
+from node.study.patients import Person, marking_key
+from pipelines.records.record import Identity
+from tests.node.database.rejecting import ME, STUDY, images, instance, key_object, rejected
 from tests.node.database.withdrawing import NOON
 from tests.node.rejections.test_acting import on
 from tests.postgres import Postgres
@@ -48,10 +51,10 @@ def notes(tmp_path: Path, database: Database, stopped: list[str]) -> Callable[..
     )
 
 
-def came(session: Session, folder: Path, content: bytes | Dataset, uid: str = "1.9") -> None:
+def came(session: Session, folder: Path, content: bytes | Dataset, uid: str = "1.9", patient: str = ME) -> None:
     """A document lies in the store, and nobody has looked into it."""
     session.add(instance(uid, sop_class_uid=KEY_OBJECTS))
-    key_object(session, uid)
+    key_object(session, uid, patient)
     path = folder / f"{uid}.dcm"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -72,8 +75,8 @@ def test_a_note_is_obeyed_and_what_worked_on_its_images_is_stopped(
     with Session(database) as session:
         assert rejected(session, uids[:1]) == {uids[0]: "113001"}
         (row,) = session.scalars(select(KeyObjectRow))
-        assert (row.state, row.outcome) == ("obeyed", "Rejected for Quality Reasons: 1 image")
         (audit,) = session.scalars(select(AuditRow))
+        assert (row.state, audit.detail["outcome"]) == ("obeyed", "obeyed: Rejected for Quality Reasons: 1 image")
         assert (audit.what, audit.study_instance_uid) == ("rejection note", STUDY)
         assert audit.detail["jobs"] == ["a" * 32]
 
@@ -141,3 +144,39 @@ def test_what_is_no_rejection_note_or_is_ignored_leaves_nothing_behind(
         assert session.scalars(select(KeyObjectRow)).all() == []
         assert session.scalars(select(AuditRow)).all() == []
         assert set(rejected(session, uids).values()) == {""}
+
+
+class Merged:
+    """Patients A and OLDER were merged into B."""
+
+    def current(self, who: Identity) -> CurrentPatient | None:
+        return CurrentPatient("B", "", "", "", "") if who.patient_id in ("A", "OLDER", "B") else None
+
+    def earlier(self, who: Identity) -> tuple[Identity, ...]:
+        return (Identity("A"), Identity("OLDER")) if who.patient_id == "B" else ()
+
+
+@pytest.mark.parametrize(
+    ("of_note", "of_images", "told", "becomes"),
+    [
+        ("A", "B", Merged(), "obeyed"),
+        ("B", "A", Merged(), "obeyed"),
+        ("A", "OLDER", Merged(), "obeyed"),
+        ("A", "C", Merged(), "refused"),
+        ("A", "B", None, "refused"),
+    ],
+)
+def test_a_note_counts_for_images_under_every_patient_id_of_a_merged_patient(
+    tmp_path: Path, database: Database, of_note: str, of_images: str, told: Merged | None, becomes: str
+) -> None:
+    folder, key = tmp_path / "instances", marking_key(tmp_path)
+    folder.mkdir()
+    with Session(database) as session, session.begin():
+        uids = images(session, patient=Person(of_images).marked(key))
+        note = rejection_note([image(1)], QUALITY, PatientID=of_note)
+        came(session, folder, note, patient=Person(of_note).marked(key))
+    settings = RejectionNoteSettings()
+    RejectionNotes(database, folder, settings, HERE, lambda job: None, lambda: NOON, told).look()
+    with Session(database) as session:
+        assert session.scalars(select(KeyObjectRow)).one().state == becomes
+        assert rejected(session, uids[:1]) == {uids[0]: "113001" if becomes == "obeyed" else ""}

@@ -29,7 +29,6 @@ def upgrade() -> None:
         sa.Column("patient", sa.String(80), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("code", sa.String(16), nullable=False),
-        sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("received", sa.DateTime(timezone=True), nullable=False),
     )
