@@ -10,8 +10,6 @@ import httpx
 from node.config import CallbackReceiver
 from node.route.by_hand import UnknownName
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
-
 
 def receiver_of(url: str, receivers: Mapping[str, CallbackReceiver]) -> tuple[str, str]:
     """Name of the receiver, the one with the longest address where several fit, and the address as it is asked.
@@ -45,7 +43,7 @@ def _below(url: str, allowed: str) -> str | None:
 
 
 def _server(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or DEFAULT_PORTS.get(url.scheme)
+    return url.scheme, url.host, url.port  # None: that of the scheme, also where it is said
 
 
 def _is_plain(segment: str) -> bool:

@@ -72,12 +72,14 @@ class AskedFor:
             for row in rows
         ], more
 
-    def callbacks_that_fail(self, limit: int) -> Sequence[CallbackRow]:
-        """Those that were given up, or are tried again after a failed try; the latest first."""
+    def callbacks_that_fail(self, limit: int) -> tuple[Sequence[CallbackRow], int]:
+        """Those that were given up, or are tried again after a failed try, the latest first; and how many more."""
         failing = or_(
             CallbackRow.state == CallbackState.FAILED,
             (CallbackRow.state == CallbackState.WAITING) & (CallbackRow.attempts > 0),
         )
         with Session(self._database, expire_on_commit=False) as session:
             query = select(CallbackRow).where(failing).order_by(CallbackRow.created.desc()).limit(limit)
-            return session.scalars(query).all()
+            rows = session.scalars(query).all()
+            number = session.scalar(select(func.count()).select_from(CallbackRow).where(failing)) or 0
+        return rows, number - len(rows)

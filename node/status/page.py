@@ -195,6 +195,7 @@ class _Page:
         now = datetime.now(UTC)
         not_stored, more_not_stored = self._overview.not_stored(REFUSALS_SHOWN)
         fetches, more_fetches = self._asked_for.fetches(REQUESTS_SHOWN)
+        failing_callbacks, more_failing_callbacks = self._asked_for.callbacks_that_fail(REQUESTS_SHOWN)
         files, files_count = files_not_taken(self._node.data, self._watched)
         return self._templates.TemplateResponse(
             request,
@@ -208,7 +209,8 @@ class _Page:
                 "requests": self._overview.requests(REQUESTS_SHOWN),
                 "fetches": fetches,
                 "more_fetches": more_fetches,
-                "failing_callbacks": self._asked_for.callbacks_that_fail(REQUESTS_SHOWN),
+                "failing_callbacks": failing_callbacks,
+                "more_failing_callbacks": more_failing_callbacks,
                 "destinations": self._overview.destinations(),
                 "refused": self._overview.refused_associations(REFUSALS_SHOWN),
                 "records_not_read": self._overview.records_not_read(REFUSALS_SHOWN),
