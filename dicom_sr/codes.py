@@ -14,6 +14,7 @@ A pipeline's package imports its ``codes``, so that whoever looks a pipeline up 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pydicom.sr.codedict import codes as standard
@@ -343,6 +344,12 @@ POINTS = Code("{score}", "UCUM", "score")
 def score_range(maximum: float) -> Code:
     """The unit of a score from 0 to `maximum`, in the style of the Standard's CAD templates ({0:100}, UCUM)."""
     return Code(f"{{0:{maximum:g}}}", "UCUM", f"range: 0:{maximum:g}")
+
+
+def highest_score(unit: str) -> float | None:
+    """The end of the scale that a unit of `score_range` names; None for any other unit."""
+    found = re.fullmatch(r"\{0:(\d+(?:\.\d+)?)\}", unit)
+    return float(found[1]) if found else None
 
 
 FRACTION = score_range(1)  # of a probability and whatever else goes from 0 to 1; not the unit 1, as for `POINTS`

@@ -103,7 +103,7 @@ def with_values_before(said: Assessment, ours: Group) -> Assessment:
     changes = []
     for change in said.changes:
         known = before.get(change.name)
-        comparable = units.get(change.name) == change.unit
+        comparable = same(units.get(change.name), change.unit)
         if known is None or not comparable:
             changes.append(change)
         elif not same(known, change.after):
@@ -118,10 +118,15 @@ def with_values_before(said: Assessment, ours: Group) -> Assessment:
 
 
 def same(one: float | Code | None, other: float | Code | None) -> bool:
-    """Whether two values are one: numbers to what a decimal string of 16 characters holds."""
-    if isinstance(one, float) and isinstance(other, float):
+    """Whether two values are one: numbers to what a decimal string of 16 characters holds.
+
+    Codes are compared with codes only: pydicom's comparison fails with anything else.
+    """
+    if isinstance(one, float | int) and isinstance(other, float | int):
         return abs(one - other) <= 1e-9 + 1e-6 * max(abs(one), abs(other))
-    return one == other
+    if isinstance(one, Code) and isinstance(other, Code):
+        return bool(one == other)
+    return one is other
 
 
 def _named(code: Code) -> str:

@@ -43,8 +43,8 @@ def edits(ours: Document, theirs: Document, *, succeeds: bool) -> AssessmentDocu
     """
     if not succeeds and not theirs.person:
         raise NotAnEdit("it names neither our report as its predecessor nor a person")
-    before = {group.tracking_uid: group for group in ours.groups if group.tracking_uid}
-    after = {group.tracking_uid: group for group in theirs.groups if group.tracking_uid in before}
+    before = ours.findings
+    after = {uid: group for uid, group in theirs.findings.items() if uid in before}
     if not after:  # some viewers give every group a new one: then nothing was left out by anybody
         raise NotAnEdit("it has none of the tracking UIDs of our report, by which findings are known")
     said: list[Assessment] = []
@@ -112,7 +112,7 @@ def _changes(ours: Group, theirs: Group) -> Iterator[Change]:
         (standard.DCM.Finding, ours.finding, theirs.finding),
         (standard.SCT.FindingSite, ours.site, theirs.site),
     ):
-        if before != after:
+        if not same(before, after):
             yield Change(name, before, after)
     yield from _changed_numbers(ours, theirs)
     stated, stated_now = _coded(ours), _coded(theirs)
@@ -130,7 +130,7 @@ def _changed_numbers(ours: Group, theirs: Group) -> Iterator[Change]:
         if _is_uncertainty(name, names):
             continue
         (old, old_unit), (new, new_unit) = before.get(name, (None, None)), after.get(name, (None, None))
-        if old is not None and new is not None and old_unit != new_unit:
+        if old is not None and new is not None and not same(old_unit, new_unit):
             raise NotAnEdit(f"{name.scheme_designator}:{name.value} has another unit")
         if not same(old, new):
             yield Change(name, old, new, new_unit or old_unit)

@@ -79,6 +79,11 @@ class Document:
     observed: datetime | None = None
     identity: tuple[str, ...] = field(default=(), repr=False)  # what of it names the patient, to be left out of texts
 
+    @property
+    def findings(self) -> dict[str, Group]:
+        """The groups by tracking UID; the last of each: in the form for OHIF one that is shown stands before it."""
+        return {group.tracking_uid: group for group in self.groups if group.tracking_uid}
+
 
 def document_in(content: bytes, answers: tuple[Code, ...]) -> Document:
     """The report in a Part 10 file.
@@ -217,10 +222,12 @@ class _Reading:
         elif name == standard.SCT.FindingSite:
             group.site = value
             for below in item.get("ContentSequence") or ():
-                more = next(codes_in(below, "ConceptCodeSequence"), None)
-                if more is not None and _name(below) == _TOPOGRAPHICAL_MODIFIER:
+                called, more = _name(below), next(codes_in(below, "ConceptCodeSequence"), None)
+                if called is None or more is None:  # which pydicom's codes are not to be compared with
+                    continue
+                if called == _TOPOGRAPHICAL_MODIFIER:
                     group.site = more
-                elif more is not None and _name(below) == standard.SCT.Laterality:
+                elif called == standard.SCT.Laterality:
                     group.codes.append((standard.SCT.Laterality, more))
         elif name not in _CONTEXT:
             group.codes.append((name, value))

@@ -177,16 +177,13 @@ def _results(found: Mapping[tuple[str, str], Agreement]) -> Iterator[tuple[str, 
 
 def _each(readings: Sequence[Reading]) -> Iterator[tuple[str, ...]]:
     """Every version with every device in every month."""
-    for (version, device, month), of in sorted(_by_all(readings).items()):
+    for (version, device, month), of in grouped(readings, _by_all).items():
         share = agreement(of, frozenset()).share
         yield version, device, month, str(share.readings), _percent(share.accepted, share.interval)
 
 
-def _by_all(readings: Sequence[Reading]) -> dict[tuple[str, ...], list[Reading]]:
-    groups: dict[tuple[str, ...], list[Reading]] = {}
-    for one in readings:
-        groups.setdefault(tuple(of(one) for of in _BY.values()), []).append(one)
-    return groups
+def _by_all(one: Reading) -> tuple[str, ...]:
+    return tuple(of(one) for of in _BY.values())
 
 
 def _numbers(found: Mapping[tuple[str, str], Agreement], of: Numbers) -> Iterator[tuple[str, ...]]:
@@ -214,7 +211,8 @@ def _near(one: Numbers) -> str:
 def _codes(found: Mapping[tuple[str, str], Agreement], name: str) -> Iterator[tuple[str, ...]]:
     for group, agreed in found.items():
         if (one := agreed.codes.get(name)) is not None:
-            yield *_named(group), str(one.values), str(one.jobs), f"{one.agreed:.0%}", _kappa(one)
+            same = "too few" if one.jobs < FEWEST else f"{one.agreed:.0%}"
+            yield *_named(group), str(one.values), str(one.jobs), same, _kappa(one)
 
 
 def _named(group: tuple[str, str]) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from node.database.connection import Database
 from node.database.tables import JobRow, VerdictRow
 from node.database.verdicts import look_into_all
 from node.files import write_whole
+from node.run.result_summary import code_text
 from node.verdicts import storing
 from node.verdicts.verdict import Verdict, change_in_words, value_in_words
 
@@ -160,8 +161,22 @@ def _as_csv(found: Sequence[Listed]) -> str:
 
 
 def _lines(one: Listed) -> Iterator[dict[str, str]]:
+    for change in one.said.changes or (None,):
+        values = {"value": "", "before": "", "after": "", "unit": ""}
+        if change is not None:
+            values = {
+                "value": _coded(change.name),
+                "before": _plain(change.before),
+                "after": _plain(change.after),
+                "unit": str(change.unit.value) if change.unit else "",
+            }
+        yield {**_common(one), **values}
+
+
+def _common(one: Listed) -> dict[str, str]:
+    """What is said of the verdict, whichever value it is about."""
     said = one.said
-    common = {
+    return {
         "observed": said.observed.isoformat(),
         "received": said.received.isoformat(),
         "study_instance_uid": said.study_instance_uid,
@@ -182,16 +197,6 @@ def _lines(one: Listed) -> Iterator[dict[str, str]]:
         "source": said.source_uid,
         "superseded": "yes" if one.superseded else "no",
     }
-    for change in said.changes or (None,):
-        values = {"value": "", "before": "", "after": "", "unit": ""}
-        if change is not None:
-            values = {
-                "value": _coded(change.name),
-                "before": _plain(change.before),
-                "after": _plain(change.after),
-                "unit": str(change.unit.value) if change.unit else "",
-            }
-        yield {**common, **values}
 
 
 def _harmless(text: str) -> str:
@@ -204,7 +209,7 @@ def _harmless(text: str) -> str:
 
 
 def _coded(code: Code | None) -> str:
-    return "" if code is None else f"{code.scheme_designator}:{code.value}"
+    return "" if code is None else code_text(code)
 
 
 def _plain(value: float | Code | None) -> str:
@@ -212,10 +217,8 @@ def _plain(value: float | Code | None) -> str:
 
 
 def _as_json(one: Listed) -> dict[str, Any]:
-    (first, *_) = _lines(one)
-    values = ("value", "before", "after", "unit")
     return {
-        **{name: text for name, text in first.items() if name not in values},
+        **_common(one),
         "superseded": one.superseded,
         "changes": [
             {

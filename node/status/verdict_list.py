@@ -45,11 +45,22 @@ class LeftAlone:
     reasons: tuple[str, ...]
 
 
-def verdicts_on(database: Database, job_ids: Sequence[str]) -> dict[str, tuple[VerdictView, ...]]:
-    """The verdicts that stand, by job: first what was rejected, then what was modified; of too many, those."""
+@dataclass(frozen=True)
+class JobVerdicts:
+    """What readers say of one result."""
+
+    number: int
+    shown: tuple[VerdictView, ...]  # first what was rejected, then what was modified; of too many, those
+
+
+def verdicts_on(database: Database, job_ids: Sequence[str]) -> dict[str, JobVerdicts]:
+    """The verdicts that stand, by job."""
     with Session(database) as session:
         found = {job: [storing.verdict(row) for row in verdicts.standing(session, job)] for job in job_ids}
-    return {job: tuple(_view(one) for one in sorted(said, key=_weight)[:SHOWN]) for job, said in found.items()}
+    return {
+        job: JobVerdicts(len(said), tuple(_view(one) for one in sorted(said, key=_weight)[:SHOWN]))
+        for job, said in found.items()
+    }
 
 
 def verdicts_left_alone(database: Database, study_instance_uid: str) -> tuple[LeftAlone, ...]:

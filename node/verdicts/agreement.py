@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from node.models.agreement import DRAWS, SEED, Interval, Kappa, Limits, kappa, l
 
 FEWEST = 10  # readings, or studies with values; of fewer no share and no limits are told
 NEAR = 0.5  # points of a score
+
+K = TypeVar("K", str, tuple[str, ...])  # what readings are grouped by
 
 
 @dataclass(frozen=True)
@@ -130,9 +133,9 @@ def changed_in(readings: Iterable[Reading]) -> frozenset[str]:
     return frozenset(value.name for one in readings for value in one.values if value.ours != value.readers)
 
 
-def grouped(readings: Iterable[Reading], by: Callable[[Reading], str]) -> dict[str, list[Reading]]:
+def grouped(readings: Iterable[Reading], by: Callable[[Reading], K]) -> dict[K, list[Reading]]:
     """The readings by what `by` tells of them, in order."""
-    groups: dict[str, list[Reading]] = {}
+    groups: dict[K, list[Reading]] = {}
     for one in readings:
         groups.setdefault(by(one), []).append(one)
     return dict(sorted(groups.items()))

@@ -33,12 +33,15 @@ def cases(
     """By pipeline: the results that readers took over, with the values that they left; those last read last.
 
     The parameters are those of `node.verdicts.readings.readings`. Where several readers judged a finding, the word of
-    the last one counts. A result of which the report or the numbers are no longer kept is left out.
+    the last one counts. Left out are results that were withdrawn or rejected, and those of which the report or the
+    numbers are no longer kept.
     """
     found: dict[str, list[CorrectedCase]] = {}
     with Session(database, expire_on_commit=False) as session:
         of_job: dict[str, list[Judged]] = {}
         for one in judged(session, pipeline, since):
+            if one.job.withdrawn is not None or one.job.rejected:  # of a wrong patient, perhaps
+                continue
             of_job.setdefault(one.job.id, []).append(one)
         for readings in of_job.values():
             if (case := _case(session, configuration, readings)) is not None:

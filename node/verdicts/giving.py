@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,10 +27,11 @@ from node.database.tables import JobRow, ObjectRow
 from node.errors import JobFailed, JobNotFound, NodeError
 from node.files import flush
 from node.run.hand_over import queue_later
-from node.run.job_folder import SUMMARY, JobFolder
+from node.run.job_folder import JobFolder
 from node.study.identity_in_text import without
 from node.verdicts import storing
 from node.verdicts.questions import Questions, questions
+from node.verdicts.readings import summary_of
 from node.verdicts.verdict import Verdict, VerdictKind, observer_digest, observer_key
 
 log = logging.getLogger(__name__)
@@ -49,14 +49,8 @@ class CannotBeJudged(NodeError):
 class Given:
     """What became of a verdict."""
 
-    findings: int
     destinations: tuple[str, ...]
     new: bool = True  # not where the reader said the very same before
-
-
-def now_in_utc() -> datetime:
-    """The time, with its zone."""
-    return datetime.now(UTC)
 
 
 class PageVerdicts:
@@ -127,18 +121,17 @@ class PageVerdicts:
                 raise CannotBeJudged("the result is another one than when this page was opened; look at it again")
             observer = observer_digest(name, observer_key(self._data))
             if self._said_before(session, job_id, observer, said):
-                return Given(len(said), (), new=False)
+                return Given((), new=False)
             written = self._written(session, job_id, report, said, Reader(name, now.astimezone()))
             flush(written.path)
             outbox.keep_objects(session, job_id, [written], self._data)
-            names = self._queued(session, job, written)
+            names, told = self._queued(session, job, written)
             identity = (*self._document(report).identity, name)
             rows = [self._verdict(job, report, written, observer, one, identity, now) for one in said]
             storing.store(session, rows)
-            told = f"to {', '.join(names)}" if names else "no destination takes it"
             job_states.note(session, job_id, "verdict", f"given on the page; {told}", now=now)
         log.info("verdict given", extra={"job": job_id, "sop_instance_uid": written.sop_instance_uid})
-        return Given(len(said), names)
+        return Given(names)
 
     # ---- the result
     def _require_result(self, job: JobRow) -> None:
@@ -165,11 +158,7 @@ class PageVerdicts:
             raise CannotBeJudged("the report of this result cannot be read") from error
 
     def _questions(self, job_id: str, report: EncodedObject) -> Questions:
-        try:
-            summary = json.loads((self._folder(job_id).path / SUMMARY).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            summary = {}
-        return questions(self._document(report), summary)
+        return questions(self._document(report), summary_of(self._configuration, job_id))
 
     def _folder(self, job_id: str) -> JobFolder:
         return JobFolder(job_folder(self._data, job_id), self._configuration.records.key_file)
@@ -211,12 +200,14 @@ class PageVerdicts:
         except UNREADABLE as error:
             raise CannotBeJudged("the report of this result cannot be read") from error
 
-    def _queued(self, session: Session, job: JobRow, written: EncodedObject) -> tuple[str, ...]:
+    def _queued(self, session: Session, job: JobRow, written: EncodedObject) -> tuple[tuple[str, ...], str]:
+        """Have it wait for the destinations that take it; which they are, and what the timeline says of that."""
         try:
-            return queue_later(session, self._configuration, job, self._folder(job.id), written)
+            names = queue_later(session, self._configuration, job, self._folder(job.id), written)
         except JobFailed as error:  # what a condition asks about is gone: whether they got the result is not known
             log.warning("verdict not sent", extra={"job": job.id, "reason": str(error)})
-            return ()
+            return (), f"not sent: {error}"
+        return names, f"to {', '.join(names)}" if names else "no destination takes it"
 
     def _verdict(
         self,

@@ -96,10 +96,9 @@ class Results:
             If it says nothing, or our report is not here any more.
         """
         named = self._of_objects(theirs.predecessors)
-        tracked = {group.tracking_uid for group in theirs.groups if group.tracking_uid}
         for job in named or self._jobs[:MOST_JOBS]:
             ours = self._report(job.id)
-            if ours is not None and (named or any(group.tracking_uid in tracked for group in ours.groups)):
+            if ours is not None and (named or theirs.findings.keys() & ours.findings.keys()):
                 return edits(ours, theirs, succeeds=bool(named))
         if named:
             raise NotAnEdit("the report that it was made of is not here any more to be compared with")
@@ -139,8 +138,7 @@ class Results:
             if not said.tracking_uid and about:
                 return Matched(said, job.id, about)
             ours = self._report(job.id)
-            groups = () if ours is None else ours.groups
-            group = next((one for one in groups if one.tracking_uid == said.tracking_uid), None)
+            group = None if ours is None else ours.findings.get(said.tracking_uid)
             if ours is not None and group is not None:
                 return Matched(with_values_before(said, group), job.id, about or ours.sop_instance_uid)
             if ours is None and len(named) == 1:  # our report is gone: what was said stands without the values before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,6 @@ from dicom_sr import codes
 from dicom_sr.read.statements import Document, Group
 from dicom_sr.words import unit_in_words
 from node.run.result_summary import code_text
-
-_SCORE = re.compile(r"\{0:(\d+(?:\.\d+)?)\}")  # as `dicom_sr.codes.score_range` writes it
 
 # why a reader may modify or reject, as the page offers it
 REASONS = (
@@ -44,8 +41,7 @@ class NumberAsked:
     @property
     def highest(self) -> float | None:
         """The end of the scale, where it is a score from 0 on."""
-        score = _SCORE.fullmatch(str(self.unit.value))
-        return float(score[1]) if score else None
+        return codes.highest_score(str(self.unit.value))
 
     @property
     def unit_shown(self) -> str:
@@ -94,7 +90,7 @@ def questions(report: Document, summary: Mapping[str, Any]) -> Questions:
         Of the same result. It tells values from what stands beside them in the report, such as their uncertainty.
     """
     stated = summary.get("findings", {})
-    asked = (_finding(group, stated.get(group.tracking_id, {})) for group in report.groups if group.tracking_uid)
+    asked = (_finding(group, stated.get(group.tracking_id, {})) for group in report.findings.values())
     return Questions(report.sop_instance_uid, tuple(asked))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,6 @@ from node.verdicts.storing import verdict
 from node.verdicts.verdict import Verdict, VerdictKind
 
 Summary = Mapping[str, Any]
-_SCORE = re.compile(r"\{0:(\d+)\}")  # a score from 0 to that, as `dicom_sr.codes.score_range` writes it
 _FEW_GRADES = 10
 _UNKNOWN_DEVICE = "not known"
 
@@ -210,7 +208,6 @@ def _changed(changes: Iterable[Change]) -> Iterator[Value]:
 
 
 def _number(name: str, unit: str, ours: float, readers: float) -> Value:
-    score = _SCORE.fullmatch(unit)
-    most = int(score[1]) if score else 0
+    most = codes.highest_score(unit) or 0
     points = most > 1 or unit == codes.POINTS.value
     return Value(name, unit_in_words(unit), ours, readers, points, 1 < most <= _FEW_GRADES)

@@ -11,12 +11,13 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_sr import codes
-from dicom_sr.assessment import Answer
+from dicom_sr.assessment import Answer, Assessment, Change
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.read.assessments import Vocabulary, assessments_in, with_values_before
 from dicom_sr.read.statements import document_in
 from dicom_sr.write.encode import encode
 from pipelines.example import CREATED
+from pipelines.hand_foot_scoring.codes import SVH_ERO
 from tests.dicom_sr import assessed
 from tests.factories import joint_result, radiograph_study
 from tests.workstation import add_code, content_of, edited, groups
@@ -83,3 +84,10 @@ def test_codes_of_others_count_once_they_are_named_and_an_unknown_answer_is_left
     unknown, several = read.not_understood
     assert unknown.endswith("(UNSURE, 99ACME) is no answer that is known")
     assert several.endswith("has several answers")
+
+
+def test_a_number_that_our_report_does_not_have_stays_a_change_without_a_value_before(report: Dataset) -> None:
+    (ours, *_) = document_in(content_of(report), ()).groups
+    new, unitless = Change(codes.WHY, None, 7.0, codes.POINTS), Change(SVH_ERO, None, 3.0)
+    said = Assessment(Answer.MODIFY, ours.tracking_uid, changes=(new, unitless))
+    assert with_values_before(said, ours).changes == (new, unitless)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -92,6 +93,16 @@ def another_side(copy: Dataset) -> None:
     named(site, "272741003")[0].ConceptCodeSequence[0].CodeValue = codes.RIGHT.value
 
 
+def no_finding(copy: Dataset) -> None:
+    group = groups(copy)[0]
+    group.ContentSequence = [item for item in group.ContentSequence if item not in named(group, "121071")]
+
+
+def no_site(copy: Dataset) -> None:
+    group = groups(copy)[0]
+    group.ContentSequence = [item for item in group.ContentSequence if item not in named(group, "363698007")]
+
+
 def one_more_statement(copy: Dataset) -> None:
     add_code(groups(copy)[0], codes.WHY, codes.WHY_QUALITY)
 
@@ -107,6 +118,8 @@ def other_unit(copy: Dataset) -> None:
         (drop_the_uncertainty, []),
         (another_finding, [standard.DCM.Finding]),
         (another_side, [standard.SCT.Laterality]),
+        (no_finding, [standard.DCM.Finding]),
+        (no_site, [standard.SCT.FindingSite, standard.SCT.Laterality]),
         (one_more_statement, [codes.WHY]),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -143,3 +156,18 @@ def test_a_copy_in_which_nobody_takes_a_stand_says_nothing(
 ) -> None:
     with pytest.raises(NotAnEdit, match=reason):
         said(report, edited(report, **copy), succeeds="succeeds" not in copy)  # type: ignore[arg-type]
+
+
+def test_a_copy_of_the_form_for_ohif_says_of_each_finding_once(tmp_path: Path) -> None:
+    result = joint_result(radiograph_study(tmp_path / "in"))
+    profile = EncodingProfile(kinds=("report",), viewer="ohif")
+    ours = pydicom.dcmread(encode(result, profile, CREATED, tmp_path / "out")[0].path)
+    (arrow, all_groups) = groups(ours)
+    assert str(named(arrow, "112040")[0].UID) == str(named(all_groups.ContentSequence[0], "112040")[0].UID)
+
+    def worse(copy: Dataset) -> None:
+        set_number(groups(copy)[1].ContentSequence[0], SVH_ERO.value, "4")
+
+    assert answers(said(ours, edited(ours))) == {"SvH L MCP2": Answer.ACCEPT}
+    (modified,) = said(ours, edited(ours, worse)).assessments
+    assert [(one.before, one.after) for one in modified.changes] == [(2.4, 4.0)]

@@ -21,7 +21,9 @@ def readings() -> list[Reading]:
     for number in range(12):
         answer = Answer.MODIFY if number % 4 == 0 else Answer.ACCEPT
         score = Value("Erosion score", "", 2.0, 3.0 if answer == Answer.MODIFY else 2.0, points=True, grade=True)
-        values = (score, Value("Erosion score", "", float(number % 3), float(number % 3), points=True, grade=True))
+        same = Value("Erosion score", "", float(number % 3), float(number % 3), points=True, grade=True)
+        kind = Value("Class", "", "99X:RA", "99X:PSA" if answer == Answer.MODIFY else "99X:RA")
+        values = (score, same, kind)
         study = f"1.2.{number}"
         month = "2026-10" if number < 10 else "2026-11"
         found.append(
@@ -56,6 +58,12 @@ def test_the_values_that_readers_changed_have_difference_limits_and_kappa(page: 
     assert found["", "all"]["Within half a point"].startswith("88% (")
     assert found["", "all"]["Kappa"]
     assert found["month", "2026-11"]["Limits of agreement"] == "too few"
+
+
+def test_the_codes_that_readers_changed_have_the_share_of_the_same_or_say_that_they_are_too_few(page: Path) -> None:
+    found = {(row["By"], row["Of"]): row for row in rows(page, "hands-code-0")}
+    assert (found["", "all"]["Values"], found["", "all"]["The same"]) == ("12", "75%")
+    assert (found["month", "2026-11"]["Values"], found["month", "2026-11"]["The same"]) == ("2", "too few")
 
 
 def test_the_page_holds_its_pictures_and_names_devices_as_text(page: Path) -> None:

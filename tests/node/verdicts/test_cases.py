@@ -14,7 +14,7 @@ from node.run.job_folder import SUMMARY
 from node.verdicts.cases import cases
 from node.verdicts.giving import PageVerdicts
 from pipelines.hand_foot_scoring.codes import SVH_ERO
-from tests.node.verdicts.assessed_node import made_result
+from tests.node.verdicts.assessed_node import NOW, made_result
 from tests.node.verdicts.judged_node import JudgedNode
 
 EROSION = f"99MSKAI:{SVH_ERO.value}"
@@ -71,4 +71,11 @@ def test_a_result_that_is_kept_no_longer_makes_no_case(node: JudgedNode) -> None
     give(node, "Roe", Answer.ACCEPT)
     assert cases(node.database, node.configuration, "another") == {}
     (node.here.data / "jobs" / "1" / SUMMARY).unlink()
+    assert cases(node.database, node.configuration) == {}
+
+
+@pytest.mark.parametrize("gone", [{"withdrawn": NOW}, {"rejected": "images were rejected"}], ids=str)
+def test_a_result_that_was_withdrawn_or_rejected_makes_no_case(node: JudgedNode, gone: dict[str, object]) -> None:
+    give(node, "Roe", Answer.ACCEPT)
+    node.change(**gone)
     assert cases(node.database, node.configuration) == {}

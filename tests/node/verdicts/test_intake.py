@@ -13,6 +13,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
+from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -23,7 +24,7 @@ from dicom_sr.findings import Segment
 from dicom_sr.profile import EncodedObject, EncodingProfile
 from dicom_sr.read.stacks import read_stack, stacks
 from dicom_sr.write.encode import encode
-from node.database import job_patients
+from node.database import job_patients, verdicts
 from node.database.tables import InstanceRow
 from node.errors import ReaderDied, StorageAway
 from node.reading import HERE
@@ -239,6 +240,27 @@ def test_what_came_before_is_left_alone_until_it_is_asked_for(node: AssessedNode
         session.execute(update(InstanceRow).values(looks_left=0))
     node.look()
     assert node.verdicts() == []
+    with Session(node.here.database) as session, session.begin():
+        assert verdicts.look_into_all(session) == 1
+    node.look()
+    assert len(node.verdicts()) == 3
+
+
+ASSESSMENT, AGREED = Code("ASSESSMENT", "99ACME", "Assessment"), Code("AGREED", "99ACME", "Agreed")
+
+
+def test_codes_of_others_count_once_the_configuration_names_them(node: AssessedNode) -> None:
+    def agreed(copy: Dataset) -> None:
+        add_code(groups(copy)[0], ASSESSMENT, AGREED)
+
+    copy = edited(node.report, agreed, person="", succeeds=False)
+    node.take(copy)
+    assert node.verdicts() == []
+    node.intake = node.intake_with(concepts=["99ACME:ASSESSMENT"], accept=["99ACME:AGREED"])
+    with Session(node.here.database) as session, session.begin():
+        verdicts.look_into_all(session)
+    node.look()
+    assert [(row.tracking_id, row.answer) for row in node.verdicts()] == [("SvH L MCP2", Answer.ACCEPT)]
 
 
 def _file(node: AssessedNode, ds: Dataset) -> Path:

@@ -7,7 +7,7 @@ from pydicom.sr.coding import Code
 from dicom_sr import codes
 from dicom_sr.codes import score_range
 from dicom_sr.read.statements import Document, Group, Number
-from node.verdicts.questions import CodeAsked, questions
+from node.verdicts.questions import questions
 from pipelines.hand_foot_scoring.codes import SVH_ERO, SVH_JOINT
 from pipelines.joint_classification.codes import CLASS, CLS_HC, CLS_PSA, CLS_RA
 
@@ -54,4 +54,9 @@ def test_a_class_is_asked_with_all_classes_of_its_kind() -> None:
 def test_without_a_summary_only_answers_are_asked_and_what_is_no_finding_is_not() -> None:
     (finding,) = questions(document(GROUP, Group(finding=Code("1", "99X", "Something"))), {}).findings
     assert (finding.numbers, finding.codes) == ((), ())
-    assert CodeAsked(CLASS, CLS_RA, ()) not in finding.codes
+
+
+def test_a_finding_that_the_form_for_ohif_shows_and_holds_is_asked_once_with_its_values() -> None:
+    shown = Group("2.25.7", "Cornerstone3DTools@^0.1.0:ArrowAnnotate:SvH R MCP2", SVH_JOINT)
+    (finding,) = questions(document(shown, GROUP), STATED).findings
+    assert (finding.tracking_id, [number.name for number in finding.numbers]) == ("SvH R MCP2", [SVH_ERO])
