@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +15,7 @@ import pydicom
 import pytest
 
 from dicom_sr.findings import Finding, NotEvaluable, Result
+from dicom_sr.versions import earlier_version
 from dicom_sr.write.encode import encode
 from dicom_sr.write.ohif import label_of
 from node.config.profile import Profile
@@ -23,6 +25,7 @@ from pipelines.hand_foot_scoring.example import example as hand_foot_example
 from pipelines.joint_classification import JointClassification
 from pipelines.knee_super_resolution.example import example as knee_example
 from tests.dicom_sr import every_kind
+from tests.factories import joint_result, radiograph_study
 from tests.needs import missing
 from tests.orthanc import Archive, OrthancMissing
 from tests.serving import served
@@ -185,3 +188,27 @@ def test_nothing_that_is_sent_makes_ohif_fail(
         still(page)
         assert (number, complaints, toasts(page)) == (number, [], [])
         assert page.get_by_text("Something went wrong").count() == 0
+
+
+def test_of_two_versions_of_a_report_the_panel_lists_the_second_alone(
+    archive: Archive, ohif: str, page: Page, tmp_path: Path
+) -> None:
+    study = radiograph_study(tmp_path / "source")
+    result = joint_result(study)
+    (finding,) = result.findings
+    profile = replace(SENT, kinds=("report",))
+    first = encode(replace(result, findings=(replace(finding, summary="first"),)), profile, CREATED, tmp_path / "first")
+    (one, *_) = second = encode(
+        replace(result, findings=(replace(finding, summary="second"),)),
+        profile,
+        CREATED + timedelta(minutes=1),
+        tmp_path / "second",
+        earlier_version(1, first),
+        "second",
+        ["first"],
+    )
+    images = [instance.path for series in study.series for instance in series.instances]
+    for path in [*images, *(each.path for each in (*first, *second) if each.twin_of is None)]:
+        archive.upload(path)
+    number = str(pydicom.dcmread(one.path).SeriesNumber)
+    assert take_over(page, ohif, Sent(one.study_instance_uid, ["second"], number, [])) == ["second"]

@@ -68,3 +68,13 @@ def test_what_was_withdrawn_is_not_built_on_and_its_number_is_not_given_again(se
     row.withdrawn, row.withdrawn_by, row.withdrawn_why = NOON, "operator", "wrong model"
     session.flush()
     assert {(one.number, one.objects) for one in earlier(session, C).values()} == {(2, ())}
+
+
+def test_a_job_that_failed_is_passed_over(session: Session) -> None:
+    report = made("a", 1)
+    sent(session, A, [report])
+    job_states.record(session, B, NOON)
+    job_states.move(session, B.id, JobState.RUNNING)
+    job_states.move(session, B.id, JobState.FAILED, reason="no GPU")
+    found = earlier(session, C)[PACS]
+    assert (found.number, found.objects) == (1, (report,))
