@@ -5,7 +5,6 @@ Asked of the databases themselves, which say how they find what they are asked f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,27 +13,16 @@ from sqlalchemy.orm import Session
 
 from node.config import Configuration
 from node.database import commitments, job_states, outbox
-from node.database.connection import Database, open_database
+from node.database.connection import Database
 from node.database.jobs import JobState
-from node.database.migrations import migrate
 from node.database.states import CommitmentDirection
 from node.database.tables import CommitmentRow, JobRow, OutboxRow
 from node.send.commitment_requests import AT_ONCE, CommitmentRequests
 from node.send.lane import Lane
 from tests.node.backlog import LATER, NOW, OBJECTS, fill, whole_tables_read
-from tests.postgres import Postgres
 
 pytestmark = pytest.mark.postgres
 LINES = 10_000
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database()
-    made = open_database(url)
-    migrate(made)
-    yield made
-    made.dispose()
 
 
 def lane(database: Database) -> Lane:

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import pytest
 from sqlalchemy.orm import Session
 
 from node.database import callbacks
 from node.database.callbacks import LEASE, CallbackState
-from node.database.connection import Database, open_database
-from node.database.migrations import migrate
-from tests.postgres import Postgres
+from node.database.connection import Database
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database())
-    migrate(opened)
-    yield opened
-    opened.dispose()
 
 
 def claimed(database: Database, at: datetime, *leaving_out: str) -> str | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +11,9 @@ from sqlalchemy.orm import Session
 
 from node.config import HistorySettings
 from node.database.callbacks import CallbackState
-from node.database.connection import Database, open_database
+from node.database.connection import Database
 from node.database.fetches import FetchState
 from node.database.history import PAGE, History
-from node.database.migrations import migrate
 from node.database.tables import (
     ERASED,
     AssociationRow,
@@ -31,21 +28,16 @@ from node.database.tables import (
     JobRow,
 )
 from tests.node.backlog import NOW, add, job_row, whole_tables_read
-from tests.postgres import Postgres
 
 pytestmark = pytest.mark.postgres
 OLD, YOUNG = NOW - timedelta(days=366), NOW - timedelta(days=364)
 JOB = "1" * 32
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database()
-    made = open_database(url)
-    migrate(made)
-    add(made, JobRow, [job_row(JOB, created=OLD, updated=OLD, state="done")])
-    yield made
-    made.dispose()
+@pytest.fixture
+def database(database: Database) -> Database:
+    add(database, JobRow, [job_row(JOB, created=OLD, updated=OLD, state="done")])
+    return database
 
 
 def decision(at: datetime) -> dict[str, Any]:

@@ -1,35 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
 from node.database import erasure, job_states, rejections
-from node.database.connection import open_database
-from node.database.migrations import migrate
 from node.database.states import RejectionNoteState
 from node.database.tables import KeyObjectRow, RejectionRow, SeriesRow
 from tests.node.database.rejecting import SERIES, STUDY, images, key_object, rejected
 from tests.node.database.withdrawing import NOON, job, made, sent
-from tests.postgres import Postgres
 
 QUALITY = RejectionReason.QUALITY
 
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def session(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Session]:
-    database = open_database(f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database())
-    migrate(database)
-    with Session(database) as session:
-        yield session
-    database.dispose()
 
 
 def test_20_000_images_are_remembered_once_however_often_the_note_is_read(session: Session) -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
@@ -10,28 +8,15 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
 from node.database import job_states, outbox, taking_back, withdrawals
-from node.database.connection import open_database
 from node.database.jobs import JobState
-from node.database.migrations import migrate
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import AuditRow, JobRow, OutboxRow, WithdrawalRow
 from tests.node.database.withdrawing import DATA, NOON, job, made, sent
-from tests.postgres import Postgres
 
 A, B, C = job("a"), job("b"), job("c")
 
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def session(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Session]:
-    url = f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database()
-    database = open_database(url)
-    migrate(database)
-    with Session(database) as session:
-        yield session
-    database.dispose()
 
 
 def withdraw(session: Session, job_id: str, why: str = "wrong model") -> list[str]:

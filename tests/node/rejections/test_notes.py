@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,7 @@ from dicom_sr.current_patient import CurrentPatient
 from dicom_sr.rejection_reasons import RejectionReason
 from node.config import RejectionNoteSettings
 from node.database import job_states
-from node.database.connection import Database, open_database
-from node.database.migrations import migrate
+from node.database.connection import Database
 from node.database.tables import KEY_OBJECTS, AuditRow, KeyObjectRow
 from node.reading import HERE
 from node.rejections.notes import RejectionNotes
@@ -22,21 +21,12 @@ from pipelines.records.record import Identity
 from tests.node.database.rejecting import ME, STUDY, images, instance, key_object, rejected
 from tests.node.database.withdrawing import NOON
 from tests.node.rejections.test_acting import on
-from tests.postgres import Postgres
 from tests.rejection_notes import image, rejection_note
 
 QUALITY = RejectionReason.QUALITY
 
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{tmp_path / 'node.db'}" if request.param == "sqlite" else postgres.database())
-    migrate(database)
-    yield database
-    database.dispose()
 
 
 @pytest.fixture

@@ -95,6 +95,15 @@ def withdraw(out: Outgoing, job: str, clock: HandClock) -> None:
         withdrawals.withdraw(session, job, reason=reason, why=WHY, by="mary", now=clock())
 
 
+def sent_and_withdrawn(out: Outgoing, sender: Lane, clock: HandClock) -> str:
+    """Have a job's result sent and then taken back, as far as the lane gets; the job."""
+    job = out.job("pacs")
+    drain(sender)
+    withdraw(out, job, clock)
+    drain(sender)
+    return job
+
+
 def row(out: Outgoing) -> WithdrawalRow:
     with Session(out.database) as session:
         return session.scalars(select(WithdrawalRow)).one()
@@ -130,10 +139,7 @@ def test_a_node_that_was_killed_after_telling_tells_the_same_again_and_keeps_wha
     archive = HearingArchive()
     with archive.peer.listen([archive]) as port:
         sender = lane(out, clock, archive.peer.destination(port, withdraw="iocm"))
-        job = out.job("pacs")
-        drain(sender)
-        withdraw(out, job, clock)
-        drain(sender)
+        sent_and_withdrawn(out, sender, clock)
         with Session(out.database) as session, session.begin():  # as it was before the answer was written down
             session.get_one(WithdrawalRow, row(out).id).state = "waiting"
         clock.wait(60)
@@ -163,10 +169,7 @@ def test_what_was_said_to_the_note_is_kept_while_the_archive_is_away(
     out: Outgoing, clock: HandClock, orthanc: Archive
 ) -> None:
     sender = lane(out, clock, {"kind": "dicomweb", "url": f"{orthanc.url}/dicom-web", "withdraw": "iocm"})
-    job = out.job("pacs")
-    drain(sender)
-    withdraw(out, job, clock)
-    drain(sender)
+    sent_and_withdrawn(out, sender, clock)
     said = row(out).answer
     assert (row(out).state, said.startswith("0x0000")) == ("told", True)
     orthanc.stop()
@@ -180,10 +183,7 @@ def test_an_archive_that_takes_the_note_and_keeps_all_is_asked_again_and_the_pro
 ) -> None:
     destination = {"kind": "dicomweb", "url": f"{orthanc.url}/dicom-web", "withdraw": "iocm"}
     sender = lane(out, clock, destination)
-    job = out.job("pacs")
-    drain(sender)
-    withdraw(out, job, clock)
-    drain(sender)
+    job = sent_and_withdrawn(out, sender, clock)
     assert (row(out).state, row(out).held_before, row(out).held_after) == ("told", 1, 1)
     for _ in range(3):
         clock.wait(300)
@@ -238,10 +238,7 @@ def test_an_archive_that_refuses_the_class_of_notes_is_said_to_have_refused(out:
     archive = HearingArchive(hears=False)
     with archive.peer.listen([archive]) as port:
         sender = lane(out, clock, archive.peer.destination(port, withdraw="iocm"))
-        job = out.job("pacs")
-        drain(sender)
-        withdraw(out, job, clock)
-        drain(sender)
+        sent_and_withdrawn(out, sender, clock)
     assert (row(out).state, row(out).held_after) == ("refused", 1)
     assert row(out).answer == "pacs does not take the class Key Object Selection Document Storage"
 
@@ -250,10 +247,7 @@ def test_a_destination_that_is_to_be_told_nothing_is_only_asked_what_it_has(out:
     archive = HearingArchive()
     with archive.peer.listen([archive]) as port:
         sender = lane(out, clock, archive.peer.destination(port))
-        job = out.job("pacs")
-        drain(sender)
-        withdraw(out, job, clock)
-        drain(sender)
+        sent_and_withdrawn(out, sender, clock)
     assert archive.notes == []
     assert (row(out).state, row(out).held_before, row(out).held_after) == ("left", 1, 1)
 
@@ -315,10 +309,7 @@ def test_a_dicomweb_server_says_whose_study_it_is_where_the_files_are_gone(
 
 def test_a_folder_gets_the_note_beside_the_files_that_it_names(out: Outgoing, clock: HandClock, tmp_path: Path) -> None:
     sender = lane(out, clock, {"kind": "folder", "path": str(tmp_path / "results"), "withdraw": "iocm"})
-    job = out.job("pacs")
-    drain(sender)
-    withdraw(out, job, clock)
-    drain(sender)
+    sent_and_withdrawn(out, sender, clock)
     assert (row(out).state, row(out).held_before, row(out).held_after) == ("told", 1, 1)
     (note,) = (tmp_path / "results").rglob(f"{row(out).note_uid}.dcm")
     assert dcmread(note).PatientID == "K4711"
