@@ -30,9 +30,10 @@ RejectionRow     node.database.rejections, node.database.erasure
 FetchRow         node.database.fetches, node.database.erasure, node.database.history
 CallbackRow      node.database.callbacks, node.database.erasure, node.database.history
 VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
-AuditRow         node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader, node.database.erasure,
-                 node.database.history, node.database.withdrawals, node.patient_records.refused, node.models.versions,
-                 node.verdicts.intake, node.rejections.notes, node.patient_records.after_changes
+AuditRow         node.database.audit, node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader,
+                 node.database.erasure, node.database.history, node.database.withdrawals, node.patient_records.refused,
+                 node.models.versions, node.verdicts.intake, node.rejections.notes,
+                 node.patient_records.after_changes
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """

@@ -1,0 +1,1 @@
+"""What operators do to a running node, from the page, the API and the command line: each is audited with who."""
