@@ -53,8 +53,8 @@ from node.route.dispatch import Dispatcher
 from node.route.reroute import Reroute
 from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
+from node.status.app import build_app
 from node.status.connections import Connections
-from node.status.page import build_app
 from node.status.web_server import WebServer
 from node.verdicts.intake import Intake
 

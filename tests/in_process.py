@@ -28,7 +28,7 @@ from node.receive.store.store import Store
 from node.route.completion import Completion
 from node.route.dispatch import Dispatcher
 from node.route.facts import NUMBERS
-from node.status.page import build_app
+from node.status.app import build_app
 from pipelines.registry import pipeline_type
 
 READING = ("hand_foot_scoring", "joint_classification", "knee_super_resolution")  # pipelines that look at images

@@ -1,4 +1,6 @@
-"""What an operator looks at: web page, health, metrics.
+"""What an operator looks at: pages, health, metrics.
 
-Tests: `overview` is what the page shows; `test_page.py` reads it there.
+`app` puts them together, `site` is what all pages share, `pages` has one module for each page.
+
+Tests: `site` and `overview` are what the pages show; `test_app.py` reads it there.
 """

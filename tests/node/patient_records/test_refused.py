@@ -20,7 +20,7 @@ from node.patient_records.intake import Intake
 from node.patient_records.refused import RefusedRecords
 from node.patient_records.store import PatientRecords
 from node.reading import Readers
-from node.status.page import build_app
+from node.status.app import build_app
 from tests.node.patient_records.test_mllp import answers, code, connect, ends_its_process_on_a_boom, framed
 from tests.pipelines.records.test_hl7 import ADT
 from tests.serving import client_of

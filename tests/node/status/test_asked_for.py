@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from node.config import Configuration
 from node.database.connection import Database
 from node.database.tables import CallbackRow, FetchRow
+from node.status.app import build_app
 from node.status.asked_for import AskedFor
-from node.status.page import build_app
 from tests.node.status.conftest import Morning
 from tests.serving import client_of, served
 

@@ -7,8 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from node.config import Configuration
 from node.database.connection import Database
+from node.status.app import build_app
 from node.status.connections import Connections
-from node.status.page import build_app
 from tests.node.status.conftest import Morning
 from tests.serving import client_of
 

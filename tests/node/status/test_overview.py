@@ -12,6 +12,7 @@ from node.config import Configuration, WatchedFolder
 from node.database.connection import Database, open_database
 from node.database.tables import AssociationRow, AuditRow, Base, DecisionRow, InstanceRow, SeriesRow, StudyRow
 from node.receive.files_not_taken import FilesNotTaken
+from node.status.app import build_app
 from node.status.overview import (
     DECISIONS_SHOWN,
     FEWEST_TRACES,
@@ -23,7 +24,6 @@ from node.status.overview import (
     Overview,
     StudyView,
 )
-from node.status.page import build_app
 from node.study.patients import Person
 from tests.node.status.conftest import Morning
 from tests.postgres import Postgres

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from dicom_sr.assessment import Answer
 from dicom_sr.profile import EncodedObject
 from node.config import StatusSettings, VerdictSettings
-from node.status.page import build_app
+from node.status.app import build_app
 from tests.browser import open_browser
 from tests.node.verdicts.assessed_node import made_result
 from tests.node.verdicts.judged_node import JudgedNode
