@@ -66,6 +66,9 @@ app.add_typer(model_app, name="model")
 bundle_app = typer.Typer(help="Add and check MONAI bundles; nothing of a bundle runs.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
 
+audit_app = typer.Typer(help="See who did what, and whether the files that say so were changed.", no_args_is_help=True)
+app.add_typer(audit_app, name="audit")
+
 CONFIG_HELP = "The configuration file."
 ConfigArgument = Annotated[Path, typer.Argument(help=CONFIG_HELP, envvar="CONDYLE_CONFIG", metavar="CONFIG")]
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help=CONFIG_HELP, envvar="CONDYLE_CONFIG")]
@@ -356,6 +359,46 @@ def model_forget(
     from node.commands.model_versions import forget
 
     raise typer.Exit(forget(version, config))
+
+
+@audit_app.command("list")
+def audit_list(
+    what: Annotated[str, typer.Option(help="Only lines of this kind, such as 'study erased'.", metavar="KIND")] = "",
+    who: Annotated[str, typer.Option(help="Only by this account or sender.", metavar="NAME")] = "",
+    study: Annotated[
+        str | None, typer.Option(help="Only about this StudyInstanceUID.", metavar="UID", parser=_uid)
+    ] = None,
+    since_: Annotated[str | None, typer.Option("--since", help=SINCE_HELP, metavar="WHEN")] = None,
+    limit: Annotated[int, typer.Option(help="List at most this many lines.", min=1, max=1_000_000)] = 50,
+    json_output: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """List the lines of the audit trail, the latest first."""
+    from node.commands.audit import list_lines
+
+    begin = None if since_ is None else since(since_)
+    raise typer.Exit(
+        list_lines(config, what=what, who=who, study=study or "", since=begin, limit=limit, json_output=json_output)
+    )
+
+
+@audit_app.command("verify")
+def audit_verify(
+    contains: Annotated[
+        str | None,
+        typer.Option(help="A digest that an earlier verify printed: that line must still be there.", metavar="DIGEST"),
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Say whether the files of the audit trail are as they were written.
+
+    Each line holds the digest of the line before it. Exit code 1 if one was changed, removed, inserted or replaced, or
+    if the end is missing.
+    """
+    from node.commands.audit import verify_files
+
+    raise typer.Exit(verify_files(config, contains=contains, json_output=json_output))
 
 
 @app.command()

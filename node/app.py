@@ -12,19 +12,25 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 import pydicom
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
+from node.audit.trail import AuditTrail
 from node.background import Loop
 from node.config import Configuration, checks
 from node.config.bundle_checks import bundles
 from node.config.route_settings import read_with_settings
 from node.config.yaml_file import YamlFile
+from node.database import audit
 from node.database.connection import Database, open_database, opening_errors
 from node.database.history import History
+from node.database.tables import NODE_STARTED, NODE_STOPPED
 from node.errors import ConfigurationError, PeerUnavailable
 from node.files import make_folder
 from node.models import checks as model_checks
@@ -130,6 +136,11 @@ class Node:
         """Start every part, the last in the flow first; `stack` ends them in the opposite order."""
         database = prepared_database(configuration)
         stack.callback(database.dispose)
+        trail = AuditTrail(configuration, database)
+        trail.start()
+        stack.callback(trail.stop)
+        note_life(database, NODE_STARTED)
+        stack.callback(note_life, database, NODE_STOPPED)
         patient_records = open_patient_records(configuration)
         instances = configuration.node.data / "instances"
         make_folder(instances)
@@ -176,6 +187,7 @@ class Node:
             "sending": sender.problem,
         }
         remarks = {"receipts": receipt_import.remark, "jobs": job_engine.remark, "records": records.remark}
+        remarks["audit"] = trail.problem
         if configuration.receive.keep_days is not None:
             retention = Retention(database, configuration.node.data, configuration.receive.keep_days, now)
             retention.loop.start()
@@ -270,6 +282,12 @@ def prepared_database(configuration: Configuration) -> Database:
     """
     with opening_errors(configuration):
         return set_up(configuration)
+
+
+def note_life(database: Database, what: str) -> None:
+    """Note in the audit trail that the node was started, or stopped; a database that is away keeps neither back."""
+    with suppress(SQLAlchemyError), Session(database) as session, session.begin():
+        audit.note(session, what, "", version=version_of("condyle"))
 
 
 @contextmanager

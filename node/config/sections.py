@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from dicom_sr.profile import Kind, MessageHeader
 from dicom_sr.words import did_you_mean
+from node.config.audit import AuditSettings
 from node.config.callbacks import CallbackReceiver
 from node.config.notifications import EmailDestination, WebhookDestination
 from node.config.profile import Profile
@@ -493,6 +494,7 @@ class Configuration(Section):
     priors: PriorSettings = PriorSettings()
     verdicts: VerdictSettings = VerdictSettings()
     history: HistorySettings = HistorySettings()
+    audit: AuditSettings = AuditSettings()
     status: StatusSettings = StatusSettings()
 
     @model_validator(mode="before")

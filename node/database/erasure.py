@@ -9,11 +9,11 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from node.database import audit
 from node.database.queries import UNDECIDED, UNDER_WAY
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import (
     ERASED,
-    AuditRow,
     CallbackRow,
     DecisionRow,
     EventRow,
@@ -133,10 +133,9 @@ def erase(session: Session, found: Traces, who: str, now: datetime) -> None:
     session.execute(delete(SeriesRow).where(SeriesRow.study_instance_uid == uid))
     session.execute(delete(StudyRow).where(StudyRow.study_instance_uid == uid))
     detail = {
-        "study_instance_uid": uid,
         "instances": len(found.instances),
         "jobs": len(found.jobs),
         "objects": len(found.objects),
         "delivered": found.delivered,
     }
-    session.add(AuditRow(at=now, what=ERASED, who=who, study_instance_uid=uid, detail=detail))
+    audit.note(session, ERASED, who, study_instance_uid=uid, now=now, **detail)

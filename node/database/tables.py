@@ -30,10 +30,8 @@ RejectionRow     node.database.rejections, node.database.erasure
 FetchRow         node.database.fetches, node.database.erasure, node.database.history
 CallbackRow      node.database.callbacks, node.database.erasure, node.database.history
 VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
-AuditRow         node.database.audit, node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader,
-                 node.database.erasure, node.database.history, node.database.withdrawals, node.patient_records.refused,
-                 node.models.versions, node.verdicts.intake, node.rejections.notes,
-                 node.patient_records.after_changes
+AuditRow         node.database.audit, node.receive.store.receipt_import, node.database.history, node.audit.trail
+AuditHeadRow     node.audit.trail
 InstallationRow  node.database.installation
 ===============  =========================================================================================
 """
@@ -536,7 +534,8 @@ class ModelVersionRow(Base):
     __table_args__ = (Index("model_version_by_route", "route", "id"),)
 
 
-NOT_STORED, ERASED = "instance not stored", "study erased"  # what an `AuditRow` may be of
+NODE_STARTED, NODE_STOPPED = "node started", "node stopped"  # what an `AuditRow` may be of
+NOT_STORED, ERASED = "instance not stored", "study erased"
 WITHDRAWN = "result withdrawn"  # by an operator, or because its images were rejected
 MODEL_CHANGED = "model changed"  # another version of a route's model was put in force
 FILE_NOT_TAKEN = "file not taken"  # of a watched folder
@@ -544,6 +543,10 @@ VERDICT_NOT_READ = "verdict not read"  # of a report or a segmentation that came
 PATIENT_CHANGED = "patient changed"  # merged or corrected, where that concerns jobs
 PATIENT_CHANGE_REFUSED = "patient change refused"  # a merge that cannot be followed
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
+REJECTION_NOTE = "rejection note"  # that came in
+NOT_DECIDED = "cannot decide"  # about a series or study
+IMAGE_GIVEN_UP, SERIES_GIVEN_UP = "image given up", "series given up"  # not read any more
+AUDIT_LOST = "audit file shortened"  # lines that were written are gone
 
 
 class AuditRow(Base):
@@ -562,11 +565,26 @@ class AuditRow(Base):
     detail: Mapped[dict[str, Any]]
     times: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     counted_as: Mapped[str | None] = mapped_column(String(36))  # by which receipts tell that the count has grown
+    number: Mapped[int | None] = mapped_column(BYTES)  # in the chain; None: not written there yet
 
     __table_args__ = (
         Index("audit_by_kind", "what", "id"),
         Index("audit_counted_as", "counted_as", unique=True),
+        Index("audit_by_number", "number"),
+        _partial("audit_not_chained", "id", where="number IS NULL"),
     )
+
+
+class AuditHeadRow(Base):
+    """How far the audit trail has been written to its file and sent on, in its only row."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
+    number: Mapped[int] = mapped_column(BYTES, default=0)  # of the last line in the file
+    digest: Mapped[str] = mapped_column(String(64), default="")  # of that line
+    sent: Mapped[int] = mapped_column(BYTES, default=0)  # number of the last line that the syslog server was sent
+    counted_until: Mapped[datetime | None]  # lines before that grow no more, and were written with their count
 
 
 class InstallationRow(Base):

@@ -9,9 +9,9 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
-from node.database import job_states, outbox, taking_back
+from node.database import audit, job_states, outbox, taking_back
 from node.database.queries import UNDER_WAY, in_chunks, objects_of_jobs
-from node.database.tables import WITHDRAWN, AuditRow, JobRow, ObjectRow
+from node.database.tables import WITHDRAWN, JobRow, ObjectRow
 
 SHORTEST_DIGEST = 8  # characters of a digest that stand for the weights
 
@@ -47,9 +47,7 @@ def withdraw(session: Session, job_id: str, *, reason: RejectionReason, why: str
     told = taking_back.take_back(session, job_id, reason, why, now)
     job_states.note(session, job_id, "withdrawn", f"{reason.meaning}: {why}", now=now)
     detail = {"job": job_id, "reason": reason.value, "why": why, "destinations": told}
-    session.add(
-        AuditRow(at=now, what=WITHDRAWN, who=by, study_instance_uid=job.study_instance_uid or None, detail=detail)
-    )
+    audit.note(session, WITHDRAWN, by, study_instance_uid=job.study_instance_uid or None, now=now, **detail)
     session.flush()
     return told
 

@@ -12,8 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from node.config import Route
+from node.database import audit
 from node.database.connection import Database
-from node.database.tables import MODEL_CHANGED, AuditRow, ModelVersionRow
+from node.database.tables import MODEL_CHANGED, ModelVersionRow
 from node.errors import NodeError
 from node.models.store import ROOM, digests, stored_name
 from pipelines.base import Pipeline
@@ -232,5 +233,5 @@ def _put(
         "from": last.weights if last is not None and last.bundle is not None else "as configured",
         "to": bundle.weights if bundle.digest is not None else "as configured",
     }
-    session.add(AuditRow(at=now, what=MODEL_CHANGED, who=who, detail=detail))
+    audit.note(session, MODEL_CHANGED, who, now=now, **detail)
     return row

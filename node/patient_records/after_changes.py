@@ -11,11 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from node.database import job_patients, job_states
+from node.database import audit, job_patients, job_states
 from node.database.connection import Database
 from node.database.job_patients import PatientsJob
 from node.database.jobs import JobState
-from node.database.tables import PATIENT_CHANGED, AuditRow, EventRow
+from node.database.tables import PATIENT_CHANGED, EventRow
 from node.errors import NodeError
 from node.patient_records.patient_changes import Changed
 from node.study.current_patients import identity_of
@@ -73,8 +73,7 @@ class AfterChanges:
             with Session(self._database) as session, session.begin():
                 told = sum(self._tell(session, changed, key) for changed in changes)
                 if told:
-                    detail = {"event": event, "jobs": told}
-                    session.add(AuditRow(at=self._clock(), what=PATIENT_CHANGED, who=sender, detail=detail))
+                    audit.note(session, PATIENT_CHANGED, sender, now=self._clock(), event=event, jobs=told)
         except SQLAlchemyError as error:
             raise NodeError(f"jobs could not be told that a patient has changed: {type(error).__name__}") from error
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from node.database import audit
 from node.database.connection import Database
 from node.database.tables import PATIENT_CHANGE_REFUSED, RECORD_NOT_READ, AuditRow
 from node.errors import ReadingFailed
@@ -99,9 +100,7 @@ class RefusedRecords:
         if row is not None:
             row.detail = {**row.detail, "times": row.detail["times"] + 1, "until": now.isoformat()}
             return
-        detail = {"way": way, "reason": kind[2], "times": 1, "until": now.isoformat()}
-        row = AuditRow(at=now, what=what, who=kind[1], detail=detail)
-        session.add(row)
+        row = audit.note(session, what, kind[1], now=now, way=way, reason=kind[2], times=1, until=now.isoformat())
         session.flush()
         self._rows[kind] = row.id
 

@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from dicom_sr.read.rejection_note import RejectionNote
 from node.background import Loop
 from node.config import RejectionNoteSettings
-from node.database import rejections
+from node.database import audit, rejections
 from node.database.connection import Database
 from node.database.queries import in_chunks
 from node.database.states import RejectionNoteState
-from node.database.tables import AssociationRow, AuditRow, InstanceRow, KeyObjectRow, WithdrawalRow
+from node.database.tables import REJECTION_NOTE, AssociationRow, InstanceRow, KeyObjectRow, WithdrawalRow
 from node.errors import BeingStopped, MustWait, NodeError, ReadingFailed
 from node.reading import Reader
 from node.rejections.acting import Outcome, act, objection
@@ -33,7 +33,6 @@ PAUSE = timedelta(minutes=1)  # where a document cannot be read now
 AT_ONCE = 20  # documents a round
 REMEMBERED_AT_ONCE = 5_000  # objects of a note in one transaction: others write in between
 ATTEMPTS = 3  # at reading one that ends what reads it
-NOTE = "rejection note"  # in the audit trail
 
 
 class RejectionNotes:
@@ -184,5 +183,5 @@ class RejectionNotes:
             "jobs": [*done.stopped, *done.marked],
         }
         study = row.study_instance_uid
-        session.add(AuditRow(at=self._clock(), what=NOTE, who=sender, study_instance_uid=study, detail=detail))
-        log.info(NOTE, extra={"study_instance_uid": study, **detail})
+        audit.note(session, REJECTION_NOTE, sender, study_instance_uid=study, now=self._clock(), **detail)
+        log.info(REJECTION_NOTE, extra={"study_instance_uid": study, **detail})

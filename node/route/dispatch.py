@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.series import Instance, Series
 from node.config import Configuration, Route
+from node.database import audit
 from node.database.connection import Database
 from node.database.jobs import Job, job_id
 from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.rejections import rejected_images
-from node.database.tables import AssociationRow, AuditRow, DecisionRow, InstanceRow, JobRow, SeriesRow
+from node.database.tables import NOT_DECIDED, AssociationRow, DecisionRow, InstanceRow, JobRow, SeriesRow
 from node.errors import MustWait, ReadingFailed
 from node.models.versions import Versions, constructed, placed
 from node.reading import Reader
@@ -165,23 +166,13 @@ class Dispatcher:
         why = (
             str(error) if isinstance(error, MustWait | ReadingFailed) else type(error).__name__
         )  # another's text may quote a value
-        detail = {
-            "study_instance_uid": complete.study_instance_uid,
-            "series_instance_uid": complete.series_instance_uid,
-            "error": why,
-        }
+        detail = {"series_instance_uid": complete.series_instance_uid, "error": why}
         with Session(self._database) as session, session.begin():
             Completion.note_trouble(session, complete.study_instance_uid, f"cannot be decided about for now: {why}")
             if again:
                 return
-            session.add(
-                AuditRow(
-                    at=self._clock(),
-                    what="cannot decide",
-                    study_instance_uid=complete.study_instance_uid,
-                    detail=detail,
-                )
-            )
+            study = complete.study_instance_uid
+            audit.note(session, NOT_DECIDED, "", study_instance_uid=study, now=self._clock(), **detail)
 
     def job(self, name: str, route: Route, given: Sequence[Series]) -> Job:
         """The job that a route makes of some series of one study.

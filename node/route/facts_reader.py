@@ -12,9 +12,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_sr.series import Series
+from node.database import audit
 from node.database.connection import Database
 from node.database.queries import in_chunks
-from node.database.tables import AuditRow, InstanceRow
+from node.database.tables import IMAGE_GIVEN_UP, SERIES_GIVEN_UP, InstanceRow
 from node.errors import ReadingFailed, StorageAway
 from node.reading import Reader
 from node.route.facts import Facts, series_facts, with_study
@@ -98,7 +99,7 @@ class FactsReader:
             given_up |= self._give_up(rest, asked, error)
             found = self._reader.call(series_facts, _without(series, given_up), asked)
         if found.unread and not dry_run:  # no use in trying again
-            self._keep(series, found.unread, "image given up", next(iter(found.unread.values())))
+            self._keep(series, found.unread, IMAGE_GIVEN_UP, next(iter(found.unread.values())))
         unread = given_up | dict(found.unread)
         return replace(found, unread={uid: unread[uid] for uid in _uids(series) if uid in unread})
 
@@ -131,11 +132,11 @@ class FactsReader:
                 found[instance.sop_instance_uid] = str(failure)
         else:
             if found:
-                self._keep(series, found, "image given up", next(iter(found.values())))
+                self._keep(series, found, IMAGE_GIVEN_UP, next(iter(found.values())))
                 return found
         why = f"the series cannot be read as a whole: {error}"
         everything = dict.fromkeys(_uids(series), why)
-        self._keep(series, everything, "series given up", why)
+        self._keep(series, everything, SERIES_GIVEN_UP, why)
         return everything
 
     def _keep(self, series: Series, given_up: Mapping[str, str], what: str, why: str) -> None:
@@ -155,7 +156,7 @@ class FactsReader:
                     these = update(InstanceRow).where(InstanceRow.sop_instance_uid.in_(uids))
                     session.execute(these.values(given_up=reason))
             study = series.study_instance_uid
-            session.add(AuditRow(at=self._clock(), what=what, study_instance_uid=study, detail=facts))
+            audit.note(session, what, "", study_instance_uid=study, now=self._clock(), **facts)
         log.error(what, extra={"study_instance_uid": study, **facts})
 
     def _given_up(self, series: Series) -> dict[str, str]:

@@ -20,6 +20,7 @@ from node.status.connections import Connections
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
+from node.status.pages.audit import AuditPage
 from node.status.pages.now import NowPage
 from node.status.pages.study import StudyPages
 from node.status.pages.verdict import VerdictPage
@@ -81,6 +82,7 @@ def build_app(
     pages = (
         NowPage(site, configuration, database, overview, health),
         StudyPages(site, node.data, database, overview),
+        AuditPage(site, database),
         VerdictPage(site, configuration, database, overview),
     )
     app = Starlette(

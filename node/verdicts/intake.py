@@ -20,9 +20,9 @@ from dicom_sr.read.assessments import Vocabulary, assessments_in
 from dicom_sr.read.edited_reports import NotAnEdit
 from node.background import Loop
 from node.config import Configuration, VerdictSettings
-from node.database import verdicts
+from node.database import audit, verdicts
 from node.database.connection import Database
-from node.database.tables import VERDICT_NOT_READ, AssociationRow, AuditRow, InstanceRow, ObjectRow
+from node.database.tables import VERDICT_NOT_READ, AssociationRow, InstanceRow, ObjectRow
 from node.database.verdicts import SEGMENTATION
 from node.errors import MustWait, ReadingFailed
 from node.reading import Reader
@@ -173,7 +173,7 @@ class Intake:
                     "count": len(reasons),
                 }
                 study = row.study_instance_uid
-                session.add(AuditRow(at=self._clock(), what=VERDICT_NOT_READ, study_instance_uid=study, detail=detail))
+                audit.note(session, VERDICT_NOT_READ, "", study_instance_uid=study, now=self._clock(), **detail)
         if found:
             answers = {answer.value: sum(one.answer is answer for one in found) for answer in Answer}
             log.info("verdicts read", extra={"sop_instance_uid": row.sop_instance_uid, "new": new, **answers})
