@@ -78,6 +78,8 @@ JobsConfigOption = Annotated[
 ]
 
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON, and nothing else.")]
+
 UID = r"(?=\.*[0-9])[0-9.]{1,64}"
 
 
@@ -148,6 +150,7 @@ def check(
     online: Annotated[
         bool, typer.Option("--online", help="Also contact every peer, destination, feed and FHIR server.")
     ] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Check the configuration and everything that it names.
 
@@ -157,7 +160,7 @@ def check(
     """
     from node.commands.check import check as run
 
-    raise typer.Exit(run(config, online=online))
+    raise typer.Exit(run(config, online=online, json_output=json_output))
 
 
 @app.command()
@@ -202,24 +205,26 @@ def jobs_list(
     ] = None,
     limit: Annotated[int, typer.Option(help="List at most this many jobs.", min=1, max=1_000_000)] = 50,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep running and show changes as they happen.")] = False,
+    json_output: JsonOption = False,
     config: JobsConfigOption = None,
 ) -> None:
     """List jobs, latest first."""
     from node.commands.jobs import list_jobs
 
-    raise typer.Exit(list_jobs(config or context.obj, state=state, limit=limit, watch=watch))
+    raise typer.Exit(list_jobs(config or context.obj, state=state, limit=limit, watch=watch, json_output=json_output))
 
 
 @jobs_app.command("show")
 def jobs_show(
     context: typer.Context,
     job: JobArgument,
+    json_output: JsonOption = False,
     config: JobsConfigOption = None,
 ) -> None:
     """Show one job: why it was started, its timeline, its objects and where they were sent."""
     from node.commands.jobs import show
 
-    raise typer.Exit(show(config or context.obj, job))
+    raise typer.Exit(show(config or context.obj, job, json_output=json_output))
 
 
 @jobs_app.command("start")
@@ -308,12 +313,13 @@ RouteArgument = Annotated[str, typer.Argument(help="The name of a route.", metav
 @model_app.command("list")
 def model_list(
     route: Annotated[str | None, typer.Argument(help="Only this route.", metavar="ROUTE")] = None,
+    json_output: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """List the versions that routes ran or run, the latest first, with who put them in force and when."""
     from node.commands.model_versions import list_versions
 
-    raise typer.Exit(list_versions(route, config))
+    raise typer.Exit(list_versions(route, config, json_output=json_output))
 
 
 @model_app.command("use")
@@ -434,6 +440,7 @@ def reroute(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="List every decision, however many there are.")] = False,
+    json_output: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Decide anew about old studies, after a change of routes, settings, destinations or models.
@@ -444,7 +451,8 @@ def reroute(
     """
     from node.commands.reroute import reroute as run
 
-    raise typer.Exit(run(studies or [], None if since_ is None else since(since_), config, dry_run=dry_run, every=all_))
+    begin = None if since_ is None else since(since_)
+    raise typer.Exit(run(studies or [], begin, config, dry_run=dry_run, every=all_, json_output=json_output))
 
 
 @app.command("run-study")
@@ -614,6 +622,7 @@ def bundle_add(
 @bundle_app.command("check")
 def bundle_check(
     bundle: Annotated[str, typer.Argument(help="Its name in the configuration, or its folder.", metavar="BUNDLE")],
+    json_output: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Say what is known of a bundle without running it: digest, classes, expressions, and whether results lie in place.
@@ -623,7 +632,7 @@ def bundle_check(
     """
     from node.commands.bundle import check as run
 
-    raise typer.Exit(run(bundle, config))
+    raise typer.Exit(run(bundle, config, json_output=json_output))
 
 
 @app.command()
@@ -926,11 +935,11 @@ def conformance(
 
 
 @app.command()
-def version() -> None:
+def version(json_output: JsonOption = False) -> None:
     """Print the versions of the node and of its pipelines."""
     from node.commands.version import version as run
 
-    raise typer.Exit(run())
+    raise typer.Exit(run(json_output=json_output))
 
 
 def main() -> None:

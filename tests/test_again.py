@@ -142,6 +142,10 @@ def test_what_would_be_done_is_counted_first_and_its_list_is_not_longer_than_is_
     ]
     assert [line.split()[2] for line in lines if line.startswith(study)] == ["knee", "other0"]
     assert lines[-1] == "... and 3 more; --all lists them"
+    assert reroute([study], None, path, dry_run=True, json_output=True) == 0
+    decisions = json.loads(said())
+    assert {one["study_instance_uid"] for one in decisions} == {study}
+    assert len(decisions) == 5
     assert reroute([study], None, path, dry_run=True, every=True) == 0
     told = said()
     assert sum(line.startswith(study) for line in told.splitlines()) == 5

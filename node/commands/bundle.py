@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from rich.text import Text
 
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.terminal import console
 from node.config import Configuration
+from node.config.check_result import CheckResult
 from node.config.route_settings import read_with_settings
+from node.listings.checks import check_listings
+from node.listings.listing import as_json
 from pipelines.bundle import BundleError
 from pipelines.monai_bundle.block import block
 from pipelines.monai_bundle.folder import BundleFolder, targets_in
@@ -19,6 +23,7 @@ from pipelines.monai_bundle.inspection import problems
 from pipelines.monai_bundle.settings import BundleEntry
 from pipelines.monai_bundle.targets import DETECTOR_CALLER, LEFT_OUT, known_name
 
+State = Literal["good", "doubtful", "bad"]
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
@@ -72,7 +77,7 @@ def _path_for(folder: Path, config: Path) -> Path:
     return whole.relative_to(home) if whole.is_relative_to(home) else whole
 
 
-def check(name: str, config: Path) -> int:
+def check(name: str, config: Path, *, json_output: bool = False) -> int:
     """Say what is known of a bundle without running it: digest, targets, expressions, geometry.
 
     Parameters
@@ -81,13 +86,15 @@ def check(name: str, config: Path) -> int:
         An entry of `bundles:`, or a folder.
     config
         The configuration, where `name` is an entry of it.
+    json_output
+        Print a JSON list.
 
     Returns
     -------
     int
         `NOT_RIGHT` if something is wrong, `USAGE` if there is no such bundle.
     """
-    report = _Report()
+    report = _Report(quiet=json_output)
     settings = None
     folder = Path(name)
     is_there = os.path.lexists(folder)
@@ -110,6 +117,8 @@ def check(name: str, config: Path) -> int:
         _geometry(report, bundle)
     except BundleError as error:
         report.say("bad", "bundle", str(error))
+    if json_output:
+        console().print_json(as_json(check_listings(report.found)))
     return NOT_RIGHT if report.wrong else OK
 
 
@@ -119,15 +128,22 @@ def _unknown(name: str, configuration: Configuration) -> str:
 
 
 class _Report:
-    """Lines as `condyle check` has them."""
+    """Lines as `condyle check` has them, printed as they are found unless it is quiet."""
 
-    def __init__(self) -> None:
-        self.wrong = False
-        self._out = console()
+    def __init__(self, *, quiet: bool) -> None:
+        self.found: list[CheckResult] = []
+        self._out, self._quiet = console(), quiet
 
-    def say(self, state: str, key: str, sentence: str) -> None:
+    @property
+    def wrong(self) -> bool:
+        """Whether something is bad."""
+        return any(one.state == "bad" for one in self.found)
+
+    def say(self, state: State, key: str, sentence: str) -> None:
         """One finding."""
-        self.wrong |= state == "bad"
+        self.found.append(CheckResult(key, state, sentence))
+        if self._quiet:
+            return
         self._out.print(Text.assemble((f"{state:<9} ", STYLES[state]), f"{key}: {sentence}"), soft_wrap=True)
 
 
@@ -139,7 +155,7 @@ def _digest(report: _Report, bundle: BundleFolder, settings: BundleEntry | None)
         report.say("bad", "sha256", f"{digest}, and the configuration asks for {settings.sha256}")
 
 
-def _parts(report: _Report, bundle: BundleFolder, state_of_unread: str) -> None:
+def _parts(report: _Report, bundle: BundleFolder, state_of_unread: State) -> None:
     parts = bundle.parts()
     whole = (parts.preprocessing, parts.network, parts.inferer, parts.postprocessing, parts.detector)
     seen: dict[str, str] = {}

@@ -37,6 +37,8 @@ from node.config.reading import read_leniently
 from node.config.route_settings import with_settings
 from node.database import checks as database_checks
 from node.errors import NodeError
+from node.listings.checks import check_listings
+from node.listings.listing import as_json
 from node.models import checks as model_checks
 from node.route import checks as route_checks
 
@@ -55,8 +57,8 @@ _Peer = _Destination | OrthancFeed | CallbackReceiver
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
-def check(config: Path, *, online: bool) -> int:
-    """Check everything and print the findings.
+def check(config: Path, *, online: bool, json_output: bool = False) -> int:
+    """Check everything and print the findings; with `json_output` as a JSON list.
 
     Returns
     -------
@@ -87,6 +89,9 @@ def check(config: Path, *, online: bool) -> int:
             )
         ]
     results = one_for_each_key(results)
+    if json_output:
+        out.print_json(as_json(check_listings(results)))
+        return _exit_code(results, is_readable=not reading.mistakes)
     _print_good(out, results)
     doubtful, bad = (reading.file.listed(one for one in results if one.state == state) for state in ("doubtful", "bad"))
     for state, lines in (("doubtful", doubtful), ("bad", bad)):
@@ -95,10 +100,16 @@ def check(config: Path, *, online: bool) -> int:
     if bad:
         out.print()
         out.print(f"{config}: {counted(len(bad), 'problem')} to fix", markup=False)
-        return CONFIGURATION if reading.mistakes else NOT_RIGHT
+        return _exit_code(results, is_readable=not reading.mistakes)
     more = f", {counted(len(doubtful), 'warning')}" if doubtful else ""
     out.print()
     out.print(f"{config}: fit to run{more}", markup=False)
+    return OK
+
+
+def _exit_code(results: Sequence[CheckResult], *, is_readable: bool) -> int:
+    if any(result.state == "bad" for result in results):
+        return NOT_RIGHT if is_readable else CONFIGURATION
     return OK
 
 

@@ -13,8 +13,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
@@ -29,6 +27,8 @@ from node.database.states import ForbiddenTransition
 from node.database.tables import DecisionRow, EventRow, JobRow
 from node.errors import JobFailed
 from node.files import file_name
+from node.listings.jobs import JobDetail, decision_of, job_listings
+from node.listings.listing import as_json
 from node.patient_records.look_up import open_patient_records
 from node.patient_records.patient_changes import open_patient_changes
 from node.reading import HERE
@@ -46,7 +46,9 @@ STYLES = {
 }
 
 
-def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch: bool = False) -> int:
+def list_jobs(
+    config: Path, *, state: str | None = None, limit: int = 50, watch: bool = False, json_output: bool = False
+) -> int:
     """Print the latest jobs; with `watch` until Ctrl-C.
 
     Parameters
@@ -59,12 +61,18 @@ def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch:
         How many at most.
     watch
         Stay, and show changes until Ctrl-C.
+    json_output
+        Print a JSON list; then nothing is watched.
     """
     out = console()
     if state is not None and state not in set(JobState):
         console(error=True).print(f"--state: {state!r}: should be one of {', '.join(JobState)}")
         return USAGE
     _, database = opened(config)
+    states = () if state is None else (JobState(state),)
+    if json_output:
+        out.print_json(as_json(job_listings(database, states, limit)))
+        return OK
     if not watch:
         print_whole(out, _table(database, state, limit))
         return OK
@@ -115,18 +123,18 @@ def _clock(at: datetime) -> str:
     return at.astimezone().strftime("%d %b %H:%M:%S")
 
 
-def show(config: Path, job: str) -> int:
-    """Print everything about one job."""
+def show(config: Path, job: str, *, json_output: bool = False) -> int:
+    """Print everything about one job; with `json_output` as a JSON object."""
     out = console()
     configuration, database = opened(config)
     view = show_job(database, job)
+    decision = decision_of(database, view.row)
+    if json_output:
+        out.print_json(as_json(JobDetail.whole(view, decision)))
+        return NOT_RIGHT if view.row.state == JobState.FAILED else OK
     _show_head(out, view.row)
-    with Session(database) as session:
-        decision = session.scalars(
-            select(DecisionRow).where(DecisionRow.job_id == view.row.id).order_by(DecisionRow.decided.desc())
-        ).first()
-        if decision is not None:
-            _show_why(out, decision)
+    if decision is not None:
+        _show_why(out, decision)
     _show_conditions(out, view.row)
     _show_timeline(out, view.events)
     _show_objects(out, view)

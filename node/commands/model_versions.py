@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,18 +25,18 @@ from node.database.connection import Database
 from node.database.queries import UNDER_WAY
 from node.database.tables import JobRow, ModelVersionRow
 from node.errors import NodeError
+from node.listings.listing import as_json
+from node.listings.model_versions import model_version_listings
 from node.models import store
 from node.models.versions import (
     Bundle,
     Versions,
-    constructed,
     placed,
     stored_settings,
     takes_bundles,
     weights_digest,
     with_bundle,
 )
-from pipelines.registry import UnknownPipeline
 
 FIRST = 12  # characters of a digest that are shown
 
@@ -46,44 +45,34 @@ class Refused(NodeError):
     """A bundle is not put in force; the message says why, and nothing has changed."""
 
 
-def list_versions(route: str | None, config: Path) -> int:
-    """Print the versions of one route, or of all, the latest first; the first of each route is in force."""
+def list_versions(route: str | None, config: Path, *, json_output: bool = False) -> int:
+    """Print the versions of one route, or of all, the latest first; with `json_output` as a JSON list."""
     configuration, database = opened(config)
     if route is not None and (problem := _unknown(configuration, route)):
         console(error=True).print(problem, markup=False)
         return USAGE
     versions = Versions(database, configuration.node.data)
+    found = [
+        listing
+        for name, one in configuration.routes.items()
+        if route in (None, name)
+        for listing in model_version_listings(name, one, versions)
+    ]
+    if json_output:
+        console().print_json(as_json(found))
+        return OK
     table = Table(box=None, pad_edge=False)
     for heading in ("Route", "Version", "In force", "Since", "By"):
         table.add_column(heading, no_wrap=True)
     for heading in ("Trained on", "From"):
         table.add_column(heading, overflow="fold")
-    for name, one in configuration.routes.items():
-        if route in (None, name):
-            for cells in _rows(name, one, versions):
-                table.add_row(*cells)
+    for one in found:
+        state = ("yes" if one.in_force else "") if one.is_stored or one.problem else "deleted"
+        since = one.since.astimezone().strftime("%d %b %Y %H:%M") if one.since else ""
+        more = Text(one.problem or one.trained_on), Text(one.source)
+        table.add_row(one.route, one.weights[:FIRST], state, since, one.who, *more)
     print_whole(console(), table)
     return OK
-
-
-def _rows(name: str, route: Route, versions: Versions) -> Iterator[tuple[str | Text, ...]]:
-    history = [row for row in versions.history(name) if row.pipeline == route.pipeline]
-    for number, row in enumerate(history):
-        if row.bundle is not None:
-            there = store.folder_of(versions.data, row.bundle).is_dir()
-            state = ("yes" if number == 0 else "") if there else "deleted"
-            since = row.since.astimezone().strftime("%d %b %Y %H:%M")
-            yield name, row.weights[:FIRST], state, since, row.who, Text(row.trained_on), Text(row.source)
-    configured = not history or history[0].bundle is None
-    try:
-        model = constructed(route.pipeline, route.settings).model
-        weights, trained_on = model.weights_digest[:FIRST], model.trained_on
-    except (UnknownPipeline, ValidationError, OSError, ValueError) as error:
-        weights, trained_on = "", f"cannot be used: {error}"
-    source = Text(str(route.settings.get("bundle", "the shipped bundle")))
-    since = history[0].since.astimezone().strftime("%d %b %Y %H:%M") if history and configured else ""
-    who = history[0].who if history and configured else ""
-    yield name, weights, "yes" if configured else "", since, who, Text(trained_on), source
 
 
 def use(route: str, bundle: str, config: Path) -> int:

@@ -20,6 +20,8 @@ from node.config import Configuration
 from node.config.checks import boxed
 from node.database.connection import Database
 from node.errors import MustWait, NodeError, ReadingFailed, StillArriving, StudyNotFound
+from node.listings.decisions import ReroutedListing
+from node.listings.listing import as_json
 from node.models.versions import Versions
 from node.patient_records.look_up import open_patient_records
 from node.patient_records.patient_changes import open_patient_changes
@@ -33,7 +35,15 @@ OPTIONS = {"route": "--route", "destinations": "--to"}  # what the command line 
 BEGUN = (Action.NEW, Action.RESTART, Action.SEND)
 
 
-def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry_run: bool, every: bool = False) -> int:
+def reroute(
+    studies: Sequence[str],
+    since: datetime | None,
+    config: Path,
+    *,
+    dry_run: bool,
+    every: bool = False,
+    json_output: bool = False,
+) -> int:
     """Decide anew about some studies, and print what becomes of each route.
 
     Parameters
@@ -48,6 +58,8 @@ def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry
         Change nothing, only say what would be done.
     every
         List every decision; otherwise `LISTED`, those first that something comes of.
+    json_output
+        Print every decision as a JSON list.
     """
     complaints = console(error=True)
     if not studies and since is None:
@@ -67,17 +79,24 @@ def reroute(studies: Sequence[str], since: datetime | None, config: Path, *, dry
                 problems += study in studies or unread
     refused = [f"route {one.route}: {one.problem}" for one in found if one.problem]
     shown = found if every else sorted(found, key=lambda one: one.action not in BEGUN)[:LISTED]
-    _print_counts(found, len(set(chosen)), dry_run=dry_run)
-    if shown:
-        print_whole(console(), _table(shown))
-    if more := len(found) - len(shown):
-        console().print(f"... and {more:,} more; --all lists them")
+    if json_output:
+        console().print_json(as_json([ReroutedListing.of(one) for one in found]))
+    else:
+        _print_counts(found, len(set(chosen)), dry_run=dry_run)
+        _print_table(shown, len(found) - len(shown))
     for lines, style in ((not_decided, "yellow"), (refused, "red")):
         for line in lines if every else lines[:LISTED]:
             complaints.print(line, style=style, markup=False)
         if not every and (more := len(lines) - LISTED) > 0:
             complaints.print(f"... and {more:,} more; --all lists them", style=style)
     return NOT_RIGHT if problems or refused else OK
+
+
+def _print_table(shown: Sequence[Rerouted], more: int) -> None:
+    if shown:
+        print_whole(console(), _table(shown))
+    if more:
+        console().print(f"... and {more:,} more; --all lists them")
 
 
 def _print_counts(found: Sequence[Rerouted], studies: int, *, dry_run: bool) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version as version_of
-
 from node.commands.exit_codes import OK
 from node.commands.terminal import console
-from pipelines.registry import names, pipeline_type
+from node.listings.listing import as_json
+from node.listings.versions import installed
 
 
-def version() -> int:
-    """Print the node's version and those of its pipelines."""
-    out = console()
-    out.print(f"condyle {version_of('condyle')}")
-    for name in names():
-        out.print(f"  {name} {pipeline_type(name).version}")
+def version(*, json_output: bool = False) -> int:
+    """Print the node's version and those of its pipelines; with `json_output` as JSON."""
+    out, found = console(), installed()
+    if json_output:
+        out.print_json(as_json(found))
+        return OK
+    out.print(f"condyle {found.condyle}")
+    for name, of_pipeline in found.pipelines.items():
+        out.print(f"  {name} {of_pipeline}")
     return OK

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.console import Console
@@ -30,6 +29,7 @@ from node.database.connection import Database
 from node.database.queries import find_job
 from node.database.states import WithdrawalState
 from node.database.tables import JobRow, WithdrawalRow
+from node.listings.jobs import WithdrawalListing
 from node.reading import HERE
 
 LOOK_S = 0.5
@@ -154,37 +154,13 @@ def show(config: Path, job: str, *, as_json: bool) -> int:
         rows = taking_back.of_jobs(session, dict.fromkeys(wanted))
         jobs = {row.job_id: session.get_one(JobRow, row.job_id) for row in rows}
     if as_json:
-        facts = [_facts(row, jobs[row.job_id]) for row in rows]
+        facts = [WithdrawalListing.of(row, jobs[row.job_id]).model_dump(mode="json") for row in rows]
         console().print_json(json.dumps({"withdrawals": facts}))
     elif rows:
         print_whole(console(), proof(rows))
     else:
         console().print("nothing was withdrawn")
     return NOT_RIGHT if any(row.state == WithdrawalState.REFUSED for row in rows) else OK
-
-
-def _facts(row: WithdrawalRow, job: JobRow) -> dict[str, Any]:
-    return {
-        "job": row.job_id,
-        "pipeline": job.pipeline,
-        "pipeline_version": job.pipeline_version,
-        "weights": job.weights,
-        "study_instance_uid": job.study_instance_uid,
-        "destination": row.destination,
-        "state": row.state,
-        "way": row.way,
-        "reason": {"code": row.code, "meaning": RejectionReason(row.code).meaning, "text": row.why},
-        "superseded_by": row.successor,
-        "withdrawn_by": job.withdrawn_by if row.successor is None else "",
-        "created": row.created.isoformat(),
-        "objects": row.objects,
-        "held_before": row.held_before,
-        "held_after": row.held_after,
-        "still_held": row.still_held,
-        "asked": row.asked.isoformat() if row.asked else None,
-        "rejection_note": row.note_uid or None,
-        "answer": row.answer,
-    }
 
 
 def _show_plan(

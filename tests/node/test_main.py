@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -97,6 +98,9 @@ def test_version_names_the_installed_pipelines() -> None:
     ended = process("version")
     assert re.search(r"condyle \d+\.\d+", ended.stdout)
     assert re.search(r"knee_super_resolution \d", ended.stdout)
+    told = json.loads(process("version", "--json").stdout)
+    assert f"condyle {told['condyle']}\n" in ended.stdout
+    assert "knee_super_resolution" in told["pipelines"]
 
 
 def test_every_command_that_the_documents_name_is_there() -> None:

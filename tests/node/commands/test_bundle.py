@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -57,6 +58,9 @@ def test_a_folder_is_checked_with_its_classes_and_its_geometry(
     assert "good      LoadImaged: left out at preprocessing::transforms::0" in said
     assert "model.pt holds" in said
     assert "good      geometry: results end where they belong, also on oblique and reversed slices (Dice 0.99" in said
+    assert check(str(bundle), tmp_path / "config.yaml", json_output=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [f"{one['state']:<9} {one['key']}: {one['sentence']}" for one in told] == said.splitlines()
 
 
 def test_what_turns_results_wrongly_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -274,6 +275,17 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_mistakes(
     place: Place, ask: Ask, change: Callable[[bytes], bytes]
 ) -> None:
     assert ask(change(place.text.encode())) == (0, [])  # 31, 55
+
+
+def test_what_was_found_is_told_as_json_too(place: Place, ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+    text = place.text.replace("workers: 1", "workers: 0", 1)
+    assert ask(text)[0] == 3
+    assert check(place.path, online=False, json_output=True) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert [one["key"] for one in told if one["state"] == "bad"] == ["run.workers"]
+    place.path.write_text(place.text, encoding="utf-8")
+    assert check(place.path, online=False, json_output=True) == 0
+    assert "good" in {one["state"] for one in json.loads(capsys.readouterr().out)}
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(place: Place, ask: Ask) -> None:

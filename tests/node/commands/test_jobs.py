@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,3 +96,25 @@ def test_a_condition_of_a_destination_is_shown_with_what_became_of_it(
     assert "not to alarm: state: found done, expected failed" in printed
     assert "✗ state: found done, expected failed" in printed
     assert "to later: decided when there is a result" in printed
+
+
+def test_jobs_are_listed_and_shown_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("node: {data: data}\n")
+    with outgoing(tmp_path / "data") as out:
+        job = out.job("pacs")
+        failed = out.job("pacs", "vna")
+        with Session(out.database) as session, session.begin():
+            session.execute(update(JobRow).where(JobRow.id == failed).values(state="failed", reason="no memory"))
+    assert list_jobs(config, json_output=True) == 0
+    listed = {one["id"]: one for one in json.loads(capsys.readouterr().out)}
+    assert listed.keys() == {job, failed}
+    assert (listed[failed]["state"], listed[failed]["reason"]) == ("failed", "no memory")
+    assert list_jobs(config, state="failed", json_output=True) == 0
+    assert [one["id"] for one in json.loads(capsys.readouterr().out)] == [failed]
+    assert show(config, failed, json_output=True) == 1
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["destinations"] == ["pacs", "vna"]
+    assert [line["destination"] for made in shown["objects"] for line in made["deliveries"]] == ["pacs", "vna"]
+    assert all(line["state"] == "waiting" for made in shown["objects"] for line in made["deliveries"])
+    assert shown.keys() > listed[failed].keys()

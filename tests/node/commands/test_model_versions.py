@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -170,3 +171,9 @@ def test_a_version_is_forgotten_only_when_nothing_needs_it(made: Bench, config: 
     assert store.digests(made.data) == [one]
     assert list_versions("knee", config) == OK
     assert f"{two[:12]} deleted" in said()
+    assert list_versions("knee", config, json_output=True) == OK
+    told = json.loads(said())
+    assert [(version["weights"], version["in_force"], version["is_stored"]) for version in told][:2] == [
+        (one, True, True),
+        (two, False, False),
+    ]

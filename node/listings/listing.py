@@ -1,0 +1,20 @@
+"""The base of all listings, and how a command prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+
+class Listing(BaseModel):
+    """Something that is listed."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+def as_json(listed: Listing | Sequence[Listing]) -> str:
+    """One of them, or a list, as JSON."""
+    if isinstance(listed, Listing):
+        return listed.model_dump_json()
+    return TypeAdapter(list[Listing]).serializer.to_json(list(listed), serialize_as_any=True).decode()
