@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from dicom_sr.profile import Kind, MessageHeader
 from dicom_sr.words import did_you_mean
+from node.config.alerts import AlertSettings, DestinationDown, JobsFailed, ResultMade, unknown
 from node.config.callbacks import CallbackReceiver
 from node.config.notifications import EmailDestination, WebhookDestination
 from node.config.profile import Profile
@@ -493,6 +494,7 @@ class Configuration(Section):
     priors: PriorSettings = PriorSettings()
     verdicts: VerdictSettings = VerdictSettings()
     history: HistorySettings = HistorySettings()
+    alerts: AlertSettings = AlertSettings()
     status: StatusSettings = StatusSettings()
 
     @model_validator(mode="before")
@@ -544,6 +546,20 @@ class Configuration(Section):
                         f"receive.rejection_notes.senders.{index}: no peer has this AE title; {there}"
                         f"{did_you_mean(title, known)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_are_of_what_is_there(self) -> Self:
+        """The destinations and routes that rules of alerts name are there."""
+        wrong: list[str] = []
+        for name, rule in self.alerts.rules.items():
+            if isinstance(rule, DestinationDown):
+                key = f"alerts.rules.{name}.destinations"
+                wrong += unknown(key, rule.destinations, list(self.destinations), "destination")
+            elif isinstance(rule, JobsFailed | ResultMade):
+                wrong += unknown(f"alerts.rules.{name}.routes", rule.routes, list(self.routes), "route")
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
     @model_validator(mode="after")

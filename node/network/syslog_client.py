@@ -1,0 +1,204 @@
+"""Messages to a syslog server: RFC 5424, in datagrams (RFC 5426), over TCP (RFC 6587) or over TLS (RFC 5425)."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import Protocol
+
+from node.config import Tls
+from node.errors import PeerUnavailable
+from node.network.tls import destination_context, server_trust
+
+FACILITIES = {  # RFC 5424 6.2.1
+    **{"user": 1, "daemon": 3, "auth": 4, "authpriv": 10},
+    **{f"local{number}": 16 + number for number in range(8)},
+}
+PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
+LONGEST_DATAGRAM = 2048  # bytes, which a receiver should take (RFC 5426 3.2)
+FAREWELL_S = 2.0  # for the server to end its side; one that does not has the message all the same
+APPLICATION = "condyle"
+_BOM = b"\xef\xbb\xbf"  # says that what follows is UTF-8, RFC 5424 6.4
+
+
+class Severity(IntEnum):
+    """RFC 5424 6.2.1."""
+
+    CRITICAL = 2
+    ERROR = 3
+    WARNING = 4
+    NOTICE = 5
+    INFORMATIONAL = 6
+
+
+class SyslogServer(Protocol):
+    """What a section of the configuration says of a syslog server."""
+
+    @property
+    def host(self) -> str:
+        """Its name or address."""
+
+    @property
+    def port(self) -> int | None:
+        """Its port; None: the usual one of the transport."""
+
+    @property
+    def transport(self) -> str:
+        """``udp``, ``tcp`` or ``tls``."""
+
+    @property
+    def facility(self) -> str:
+        """One of `FACILITIES`."""
+
+    @property
+    def trusted(self) -> Path | None:
+        """Authorities of its certificate; None: the system's."""
+
+    @property
+    def tls(self) -> Tls | None:
+        """A client certificate."""
+
+    @property
+    def timeout_s(self) -> float:
+        """How long connecting and sending may take, each."""
+
+
+class SyslogClient:
+    """Sends messages to one server, each over a connection of its own.
+
+    Parameters
+    ----------
+    name
+        Of the server; messages begin with it.
+    server
+        Its section of the configuration.
+    """
+
+    def __init__(self, name: str, server: SyslogServer) -> None:
+        self._name, self._server = name, server
+
+    @property
+    def _place(self) -> tuple[str, int]:
+        return self._server.host, self._server.port or PORTS[self._server.transport]
+
+    def ping(self) -> str:
+        """Connect, and send nothing; by UDP there is nobody who could answer.
+
+        Raises
+        ------
+        PeerUnavailable
+            If that cannot be done.
+        """
+        with self._away():
+            if self._server.transport == "udp":
+                _, family, address = self._datagram_address()
+                socket.socket(family, socket.SOCK_DGRAM).close()
+                return f"has the address {address[0]}; whether anybody listens there, UDP does not say"
+            with self._connected() as connection:
+                _farewell(connection)
+        return "answers"
+
+    def send(self, text: str, severity: Severity, at: datetime, kind: str = "-") -> str:
+        """Send one message.
+
+        Parameters
+        ----------
+        text
+            In one line; what could begin another is replaced.
+        severity
+            How bad it is.
+        at
+            When it happened, timezone aware.
+        kind
+            Of the message, for whoever sorts them (MSGID): ASCII without blanks.
+
+        Returns
+        -------
+        str
+            How it was sent. A syslog server answers nothing.
+
+        Raises
+        ------
+        PeerUnavailable
+            If it could not be sent.
+        """
+        message = self._message(text, severity, at, kind)
+        with self._away():
+            if self._server.transport == "udp":
+                self._send_datagram(message)
+                return "sent by UDP, which gives no answer"
+            with self._connected() as connection:
+                connection.sendall(b"%d %s" % (len(message), message))  # octet counting, RFC 5425 4.3, RFC 6587 3.4.1
+                _farewell(connection)
+        return f"sent by {self._server.transport.upper()}; syslog gives no answer"
+
+    def _message(self, text: str, severity: Severity, at: datetime, kind: str) -> bytes:
+        priority = 8 * FACILITIES[self._server.facility] + severity
+        moment = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        host = re.sub(r"[^!-~]", "", socket.getfqdn())[:255] or "-"
+        head = f"<{priority}>1 {moment} {host} {APPLICATION} {os.getpid()} {kind[:32] or '-'} - "
+        return head.encode("ascii") + _BOM + " ".join(text.split()).encode(errors="replace")
+
+    # ---- ways
+    def _datagram_address(self) -> tuple[int, socket.AddressFamily, tuple[str | int, ...]]:
+        host, port = self._place
+        family, _, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        return protocol, family, address
+
+    def _send_datagram(self, message: bytes) -> None:
+        protocol, family, address = self._datagram_address()
+        if len(message) > LONGEST_DATAGRAM:  # the end is lost, and no half of a character stays
+            message = message[:LONGEST_DATAGRAM].decode(errors="ignore").encode()
+        with socket.socket(family, socket.SOCK_DGRAM, protocol) as datagrams:
+            datagrams.sendto(message, address)
+
+    @contextmanager
+    def _connected(self) -> Iterator[socket.socket]:
+        host, _ = self._place
+        with socket.create_connection(self._place, timeout=self._server.timeout_s) as plain:
+            if self._server.transport != "tls":
+                yield plain
+                return
+            with self._context().wrap_socket(plain, server_hostname=host) as secure:
+                yield secure
+
+    def _context(self) -> ssl.SSLContext:
+        context = destination_context(self._server.tls) if self._server.tls else server_trust(self._server.trusted)
+        if self._server.tls and self._server.trusted:
+            context.load_verify_locations(self._server.trusted)
+        return context
+
+    @contextmanager
+    def _away(self) -> Iterator[None]:
+        try:
+            yield
+        except ssl.SSLCertVerificationError as error:
+            raise PeerUnavailable(f"{self._name}: its certificate is not trusted: {error.verify_message}") from error
+        except (OSError, ValueError) as error:  # ValueError: a name that is none
+            why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            raise PeerUnavailable(f"{self._name}: {why}") from error
+
+
+def _farewell(connection: socket.socket) -> None:
+    """End our side and see how the server takes it: one that has turned us away says so only now (TLS 1.3).
+
+    Raises
+    ------
+    OSError
+        If it has cut the connection.
+    """
+    connection.settimeout(FAREWELL_S)
+    with suppress(TimeoutError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        if isinstance(connection, ssl.SSLSocket):
+            connection.unwrap()
+            return
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1024):
+            pass
