@@ -32,7 +32,9 @@ def alerts(configuration: Configuration) -> Iterator[CheckResult]:
             rules = "the usual rules" if not settings.rules else ", ".join(told)
             yield CheckResult(f"alerts.channels.{name}", "good", f"{channel.kind}: is told of {rules}")
         else:
-            yield CheckResult(f"alerts.channels.{name}", "doubtful", "no rule tells it; should stand in a rule's channels")
+            yield CheckResult(
+                f"alerts.channels.{name}", "doubtful", "no rule tells it; should stand in a rule's channels"
+            )
     yield from _lost_ways(configuration)
 
 
@@ -57,12 +59,14 @@ def _lost_ways(configuration: Configuration) -> Iterator[CheckResult]:
             continue
         for name, destination in configuration.destinations.items():
             watched = not rule.destinations or name in rule.destinations
-            if watched and settings.channels and all(
-                same_server(channel, destination) for channel in settings.channels.values()
+            if (
+                watched
+                and settings.channels
+                and all(same_server(channel, destination) for channel in settings.channels.values())
             ):
                 sentence = (
-                    f"every channel goes by the server of {name}: nobody is told when that is down; should have one more "
-                    "of another server"
+                    f"every channel goes by the server of {name}: nobody is told when that is down; should "
+                    "have one more of another server"
                 )
                 yield CheckResult("alerts.channels", "doubtful", f"rule {rule_name}: {sentence}")
 

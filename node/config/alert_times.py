@@ -105,7 +105,9 @@ def before_in_hours(long: timedelta, hours: Hours, days: Iterable[Weekday], now:
     """The moment from which to `now` so much time of these stretches has passed; at most a fortnight is gone back."""
     today = now.astimezone().date()
     left = long
-    for begin, end in reversed(list(_stretches(hours, days, today - timedelta(days=LONGEST_SEARCH), LONGEST_SEARCH + 1))):
+    for begin, end in reversed(
+        list(_stretches(hours, days, today - timedelta(days=LONGEST_SEARCH), LONGEST_SEARCH + 1))
+    ):
         end = min(end, now)
         if end <= begin:
             continue

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from dicom_sr.words import did_you_mean
 from node.config.alert_times import WEEKDAYS, DailyHours, Duration, Hours, TimeOfDay, Weekday
 from node.config.notifications import Mail
-from node.config.values import AETitle, FilePath, Host, Name, Port, Section, Tls, Url, off, off_text
+from node.config.values import AETitle, FilePath, Host, Name, Port, ResultClauses, Section, Tls, Url, off, off_text
 
 WHOLE_DAY = Hours(0, 24 * 60)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -66,7 +66,9 @@ Channel = Annotated[EmailChannel | WebhookChannel | SyslogChannel, Field(discrim
 class Told(Section):
     """How bad it is, and who is told."""
 
-    severity: Literal["info", "warning", "critical"] = "warning"  # critical: quiet hours and digests do not hold it back
+    severity: Literal["info", "warning", "critical"] = (
+        "warning"  # critical: quiet hours and digests do not hold it back
+    )
     channels: tuple[Name, ...] = ()  # empty: all
 
 
@@ -185,7 +187,7 @@ class ResultMade(Told):
     """A job that ended in a certain way, or a result that says a certain thing; each is told once."""
 
     kind: Literal["result"]
-    when: dict[str, Any]  # node/matching/result.py says what it may hold; checked at the start
+    when: ResultClauses  # node/matching/result.py says what it may hold; checked at the start
     routes: tuple[Name, ...] = ()  # empty: all but shadows
     pipelines: tuple[str, ...] = ()  # empty: all
     include: tuple[Literal["study_instance_uid"], ...] = ()  # no message says more of patient and study
@@ -250,13 +252,16 @@ class AlertSettings(Section):
         """The rules by name: those of the site, or where it has none, the usual ones."""
         return self.rules or (DEFAULT_RULES if self.channels else {})
 
-    def channels_of(self, rule: Rule) -> tuple[str, ...]:
+    def channels_of(self, rule: Told) -> tuple[str, ...]:
         """The channels that a rule tells."""
         return rule.channels or tuple(self.channels)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        named = [(f"rules.{name}.channels", rule.channels, list(self.channels), "channel") for name, rule in self.rules.items()]
+        named = [
+            (f"rules.{name}.channels", rule.channels, list(self.channels), "channel")
+            for name, rule in self.rules.items()
+        ]
         named.append(("digest.rules", self.digest.rules, list(self.rules_in_force), "rule"))
         if wrong := [line for key, names, there, what in named for line in unknown(key, names, there, what)]:
             raise ValueError("\n".join(wrong))

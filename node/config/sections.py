@@ -33,6 +33,7 @@ from node.config.values import (
     Network,
     OwnHost,
     Port,
+    ResultClauses,
     Section,
     SerialNumber,
     Tls,
@@ -49,12 +50,6 @@ def _clauses(when: object) -> object:
     if not isinstance(when, dict):
         empty = "is empty; " if when is None else ""
         raise ValueError(f"{empty}should hold clauses such as Modality: MR; {{}} matches everything")
-    return when
-
-
-def _result_clauses(when: object) -> object:
-    if not isinstance(when, dict) or not when:
-        raise ValueError("should hold clauses about the result, such as state: unsuitable")
     return when
 
 
@@ -318,9 +313,7 @@ class ConditionalDestination(Section):
     """A destination of a route that gets only some of its results."""
 
     to: Name
-    when: Annotated[
-        dict[str, Any], BeforeValidator(_result_clauses)
-    ]  # node/matching/result.py says what it may hold; checked at the start
+    when: ResultClauses  # node/matching/result.py says what it may hold; checked at the start
 
 
 def _name_or_condition(value: object) -> str:

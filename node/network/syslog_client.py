@@ -11,14 +11,17 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from node.config import Tls
 from node.errors import PeerUnavailable
 from node.network.tls import destination_context, server_trust
 
 FACILITIES = {  # RFC 5424 6.2.1
-    **{"user": 1, "daemon": 3, "auth": 4, "authpriv": 10},
+    "user": 1,
+    "daemon": 3,
+    "auth": 4,
+    "authpriv": 10,
     **{f"local{number}": 16 + number for number in range(8)},
 }
 PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
@@ -98,8 +101,7 @@ class SyslogClient:
         """
         with self._away():
             if self._server.transport == "udp":
-                _, family, address = self._datagram_address()
-                socket.socket(family, socket.SOCK_DGRAM).close()
+                _, address = self._datagram_address()
                 return f"has the address {address[0]}; whether anybody listens there, UDP does not say"
             with self._connected() as connection:
                 _farewell(connection)
@@ -147,16 +149,16 @@ class SyslogClient:
         return head.encode("ascii") + _BOM + " ".join(text.split()).encode(errors="replace")
 
     # ---- ways
-    def _datagram_address(self) -> tuple[int, socket.AddressFamily, tuple[str | int, ...]]:
+    def _datagram_address(self) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
         host, port = self._place
-        family, _, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        return protocol, family, address
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        return family, address
 
     def _send_datagram(self, message: bytes) -> None:
-        protocol, family, address = self._datagram_address()
+        family, address = self._datagram_address()
         if len(message) > LONGEST_DATAGRAM:  # the end is lost, and no half of a character stays
             message = message[:LONGEST_DATAGRAM].decode(errors="ignore").encode()
-        with socket.socket(family, socket.SOCK_DGRAM, protocol) as datagrams:
+        with socket.socket(family, socket.SOCK_DGRAM) as datagrams:
             datagrams.sendto(message, address)
 
     @contextmanager
