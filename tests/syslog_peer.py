@@ -45,11 +45,6 @@ def syslog_server(transport: str, context: ssl.SSLContext | None = None) -> Iter
             peer.raw.append(self.request[0])
 
     class Stream(socketserver.StreamRequestHandler):
-        def setup(self) -> None:
-            if context is not None:
-                self.request = context.wrap_socket(self.request, server_side=True)
-            super().setup()
-
         def handle(self) -> None:
             while head := self.rfile.read(1):
                 while not head.endswith(b" "):
@@ -60,8 +55,15 @@ def syslog_server(transport: str, context: ssl.SSLContext | None = None) -> Iter
         allow_reuse_address: ClassVar[Any] = True
         daemon_threads: ClassVar[Any] = True
 
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client that trusts nobody is no news."""
+        def get_request(self) -> Any:
+            plain, address = super().get_request()
+            if context is None:
+                return plain, address
+            try:
+                return context.wrap_socket(plain, server_side=True), address
+            except OSError:  # one of the two does not trust the other
+                plain.close()
+                raise
 
     server: socketserver.BaseServer
     if transport == "udp":

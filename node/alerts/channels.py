@@ -6,13 +6,13 @@ import json
 from email.utils import format_datetime
 from typing import Protocol
 
-from node.alerts.messages import Message, body, lines, subject, syslog_text
+from node.alerts.messages import Message, Notice, body, lines, subject, syslog_text
 from node.config.alerts import Channel, EmailChannel, SyslogChannel, WebhookChannel
 from node.config.notifications import without_path
 from node.database.alerts import Event
 from node.errors import PeerRefused
 from node.network.smtp_client import Mailed, SmtpClient, plain_mail
-from node.network.syslog_client import Severity, SyslogClient
+from node.network.syslog_client import Line, Severity, SyslogClient
 from node.network.webhook_client import WebhookClient
 
 SEVERITIES = {"critical": Severity.CRITICAL, "warning": Severity.WARNING, "info": Severity.INFORMATIONAL}
@@ -128,11 +128,7 @@ class SyslogWay:
 
     def send(self, message: Message) -> str:
         """Send them; see `Way`."""
-        answer = ""
-        for notice in message.notices:
-            severity = Severity.NOTICE if notice.event == Event.OVER else SEVERITIES[notice.severity]
-            answer = self._client.send(syslog_text(message, notice), severity, message.at, f"alert-{notice.event}")
-        return answer
+        return self._client.send(*(_line(message, notice) for notice in message.notices))
 
     def ping(self) -> str:
         """Connect, where there is a connection."""
@@ -140,3 +136,8 @@ class SyslogWay:
 
     def close(self) -> None:
         """Nothing stays open."""
+
+
+def _line(message: Message, notice: Notice) -> Line:
+    severity = Severity.NOTICE if notice.event == Event.OVER else SEVERITIES[notice.severity]
+    return Line(syslog_text(message, notice), severity, message.at, f"alert-{notice.event}")

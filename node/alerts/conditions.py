@@ -26,6 +26,7 @@ from node.database import outbox
 from node.database.alerts import Observation
 from node.database.job_states import CANCELLED
 from node.database.jobs import JobState
+from node.database.queries import in_chunks
 from node.database.states import AssociationOutcome
 from node.database.tables import (
     NOT_STORED,
@@ -47,6 +48,8 @@ MOST_ROWS = 5000  # of refusals that are looked at, the latest
 MOST_SUBJECTS = 20  # of one rule at a time: a stranger makes up any
 LONGEST_QUOTE = 300
 ENDED = (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
+# Jobs are found by when they changed: SQLite would take the index of states, where a million are done.
+STATE: ColumnElement[str] = func.coalesce(JobRow.state, "")
 _UID = re.compile(r"\b[0-9]+(?:\.[0-9]+){4,}\b")  # an address has three dots
 
 
@@ -87,7 +90,7 @@ def jobs_failed(
     since = now - rule.within
     recent = [JobRow.cleaned.is_(None), JobRow.updated > since, of_rule(rule.routes, rule.pipelines)]
     counts: dict[str, Counter[str]] = {}
-    query = select(JobRow.route, JobRow.state, func.count()).where(*recent, JobRow.state.in_(ENDED))
+    query = select(JobRow.route, JobRow.state, func.count()).where(*recent, STATE.in_(ENDED))
     not_by_hand = or_(JobRow.state != JobState.FAILED, JobRow.reason != CANCELLED)
     for route, state, number in session.execute(query.where(not_by_hand).group_by(JobRow.route, JobRow.state)):
         counts.setdefault(route, Counter())[state] = number
@@ -97,7 +100,7 @@ def jobs_failed(
             continue
         last = session.execute(
             select(JobRow.id, JobRow.reason)
-            .where(*recent, JobRow.route == route, JobRow.state == JobState.FAILED, JobRow.reason != CANCELLED)
+            .where(*recent, JobRow.route == route, STATE == JobState.FAILED, JobRow.reason != CANCELLED)
             .order_by(JobRow.updated.desc())
             .limit(1)
         ).one()
@@ -142,7 +145,8 @@ def queue_long(session: Session, rule: QueueLong, configuration: Configuration, 
 def no_images(session: Session, rule: NoImages, configuration: Configuration, now: datetime) -> Iterator[Observation]:
     """Nobody, or not one of the senders named, has sent an image; a node that never had one says nothing."""
     since = before_in_hours(rule.after, rule.hours, rule.days, now)
-    if session.scalar(select(StudyRow.study_instance_uid).limit(1)) is None:
+    earlier = select(StudyRow.study_instance_uid).where(StudyRow.last_received <= now).limit(1)
+    if session.scalar(earlier) is None:
         return
     for sender in rule.senders or ("",):
         if session.scalar(_some_image(sender, since).limit(1)) is not None:
@@ -177,22 +181,24 @@ def workers_died(
 ) -> Iterator[Observation]:
     """How often a process died that ran a pipeline."""
     died = EventRow.what == literal(WORKER_DIED, literal_execute=True)
-    recent = (died, EventRow.at > now - rule.within)
-    rows = session.execute(
-        select(JobRow.pipeline, func.count(), func.max(EventRow.id))
-        .join(JobRow, JobRow.id == EventRow.job_id)
-        .where(*recent)
-        .group_by(JobRow.pipeline)
+    events = session.execute(
+        select(EventRow.job_id, EventRow.detail)
+        .where(died, EventRow.at > now - rule.within)
+        .order_by(EventRow.at.desc())
+        .limit(MOST_ROWS)
     ).all()
-    number = sum(row[1] for row in rows)
-    if number < rule.number:
+    if len(events) < rule.number:
         return
-    last = session.get_one(EventRow, max(row[2] for row in rows))
-    pipelines = ", ".join(f"{pipeline} ({times})" for pipeline, times, _ in rows)
+    last, jobs = events[0], Counter(event.job_id for event in events)
+    pipelines: Counter[str] = Counter()
+    for chunk in in_chunks(jobs):
+        for job_id, pipeline in session.execute(select(JobRow.id, JobRow.pipeline).where(JobRow.id.in_(chunk))):
+            pipelines[pipeline] += jobs[job_id]
+    told = ", ".join(f"{pipeline} ({times})" for pipeline, times in pipelines.most_common())
     yield Observation(
         subject="",
         title="workers die",
-        sentence=f"{counted(number, 'process')} died within {in_words(rule.within)}: {pipelines}.{quoted(last.detail)}",
+        sentence=f"{counted(len(events), 'worker')} died within {in_words(rule.within)}: {told}.{quoted(last.detail)}",
         advice=f"condyle jobs show {last.job_id[:8]} tells of the last one; the machine may lack memory "
         "(run.memory_limit_mb, run.workers).",
         ending="The workers live.",

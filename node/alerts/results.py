@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
-from node.alerts.conditions import of_rule, quoted
+from node.alerts.conditions import STATE, of_rule, quoted
 from node.config import Configuration
 from node.config.alerts import ResultMade
 from node.data_folder import job_folder
@@ -43,7 +43,7 @@ def results_made(
         later = tuple_(JobRow.updated, JobRow.id) > tuple_(literal(last[0], Instant), last[1])
         rows = session.scalars(
             select(JobRow)
-            .where(JobRow.cleaned.is_(None), later, JobRow.state.in_(LOOKED_AT))
+            .where(JobRow.cleaned.is_(None), later, STATE.in_(LOOKED_AT))
             .where(of_rule(rule.routes, rule.pipelines))
             .order_by(JobRow.updated, JobRow.id)
             .limit(PAGE)

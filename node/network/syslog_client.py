@@ -6,8 +6,9 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
@@ -26,6 +27,7 @@ FACILITIES = {  # RFC 5424 6.2.1
 }
 PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
 LONGEST_DATAGRAM = 2048  # bytes, which a receiver should take (RFC 5426 3.2)
+OBJECTION_S = 0.3  # for the server to object to our certificate
 FAREWELL_S = 2.0  # for the server to end its side; one that does not has the message all the same
 APPLICATION = "condyle"
 _BOM = b"\xef\xbb\xbf"  # says that what follows is UTF-8, RFC 5424 6.4
@@ -39,6 +41,16 @@ class Severity(IntEnum):
     WARNING = 4
     NOTICE = 5
     INFORMATIONAL = 6
+
+
+@dataclass(frozen=True)
+class Line:
+    """One message."""
+
+    text: str  # what could begin another line is replaced
+    severity: Severity
+    at: datetime  # when it happened, timezone aware
+    kind: str = "-"  # for whoever sorts them (MSGID): ASCII without blanks
 
 
 class SyslogServer(Protocol):
@@ -74,7 +86,7 @@ class SyslogServer(Protocol):
 
 
 class SyslogClient:
-    """Sends messages to one server, each over a connection of its own.
+    """Sends messages to one server, over a connection each time.
 
     Parameters
     ----------
@@ -107,46 +119,36 @@ class SyslogClient:
                 _farewell(connection)
         return "answers"
 
-    def send(self, text: str, severity: Severity, at: datetime, kind: str = "-") -> str:
-        """Send one message.
-
-        Parameters
-        ----------
-        text
-            In one line; what could begin another is replaced.
-        severity
-            How bad it is.
-        at
-            When it happened, timezone aware.
-        kind
-            Of the message, for whoever sorts them (MSGID): ASCII without blanks.
+    def send(self, *lines: Line) -> str:
+        """Send lines, one after the other.
 
         Returns
         -------
         str
-            How it was sent. A syslog server answers nothing.
+            How they were sent. A syslog server answers nothing.
 
         Raises
         ------
         PeerUnavailable
-            If it could not be sent.
+            If they could not be sent; some of them may have been.
         """
-        message = self._message(text, severity, at, kind)
+        messages = [self._message(line) for line in lines]
         with self._away():
             if self._server.transport == "udp":
-                self._send_datagram(message)
+                self._send_datagrams(messages)
                 return "sent by UDP, which gives no answer"
             with self._connected() as connection:
-                connection.sendall(b"%d %s" % (len(message), message))  # octet counting, RFC 5425 4.3, RFC 6587 3.4.1
+                for message in messages:  # octet counting, RFC 5425 4.3, RFC 6587 3.4.1
+                    connection.sendall(b"%d %s" % (len(message), message))
                 _farewell(connection)
         return f"sent by {self._server.transport.upper()}; syslog gives no answer"
 
-    def _message(self, text: str, severity: Severity, at: datetime, kind: str) -> bytes:
-        priority = 8 * FACILITIES[self._server.facility] + severity
-        moment = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        host = re.sub(r"[^!-~]", "", socket.getfqdn())[:255] or "-"
-        head = f"<{priority}>1 {moment} {host} {APPLICATION} {os.getpid()} {kind[:32] or '-'} - "
-        return head.encode("ascii") + _BOM + " ".join(text.split()).encode(errors="replace")
+    def _message(self, line: Line) -> bytes:
+        priority = 8 * FACILITIES[self._server.facility] + line.severity
+        moment = line.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        host = re.sub(r"[^!-~]", "", socket.gethostname())[:255] or "-"
+        head = f"<{priority}>1 {moment} {host} {APPLICATION} {os.getpid()} {line.kind[:32] or '-'} - "
+        return head.encode("ascii") + _BOM + " ".join(line.text.split()).encode(errors="replace")
 
     # ---- ways
     def _datagram_address(self) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
@@ -154,12 +156,12 @@ class SyslogClient:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         return family, address
 
-    def _send_datagram(self, message: bytes) -> None:
+    def _send_datagrams(self, messages: Sequence[bytes]) -> None:
         family, address = self._datagram_address()
-        if len(message) > LONGEST_DATAGRAM:  # the end is lost, and no half of a character stays
-            message = message[:LONGEST_DATAGRAM].decode(errors="ignore").encode()
         with socket.socket(family, socket.SOCK_DGRAM) as datagrams:
-            datagrams.sendto(message, address)
+            for message in messages:  # of a long one the end is lost, and no half of a character stays
+                short = message[:LONGEST_DATAGRAM].decode(errors="ignore").encode()
+                datagrams.sendto(short, address)
 
     @contextmanager
     def _connected(self) -> Iterator[socket.socket]:
@@ -189,18 +191,23 @@ class SyslogClient:
 
 
 def _farewell(connection: socket.socket) -> None:
-    """End our side and see how the server takes it: one that has turned us away says so only now (TLS 1.3).
+    """End our side and see how the server takes it.
 
     Raises
     ------
     OSError
-        If it has cut the connection.
+        If it has cut the connection: by TLS 1.3 one that turns us away says so only now.
     """
-    connection.settimeout(FAREWELL_S)
-    with suppress(TimeoutError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        if isinstance(connection, ssl.SSLSocket):
+    if isinstance(connection, ssl.SSLSocket):
+        connection.settimeout(OBJECTION_S)
+        with suppress(TimeoutError):
+            connection.recv(1)  # it has nothing to say; whatever comes is an objection, or its end
+            raise ConnectionAbortedError(None, "the server ended the connection")
+        with suppress(OSError):
             connection.unwrap()
-            return
-        connection.shutdown(socket.SHUT_WR)
+        return
+    connection.settimeout(FAREWELL_S)
+    connection.shutdown(socket.SHUT_WR)
+    with suppress(TimeoutError):
         while connection.recv(1024):
             pass
