@@ -440,7 +440,7 @@ class HistorySettings(Section):
     """How long the database tells what happened; jobs, what they made and where that went stay for ever."""
 
     decisions_days: int = Field(default=365, ge=1)  # requests whose study was fetched, and callbacks
-    events_days: int = Field(default=365, ge=1)  # the timelines of jobs
+    events_days: int = Field(default=365, ge=1)  # the timelines of jobs, and alerts
     associations_days: int = Field(default=365, ge=1)  # and storage commitment; not while an image of it is stored
     audit_days: int = Field(default=3650, ge=1)  # refusals, operator actions
 

@@ -1,4 +1,4 @@
-"""What happened is told for as long as the configuration says: decisions, requests, timelines, associations, audit.
+"""What happened is told for as long as the configuration says: decisions, requests, timelines, alerts, audit and so on.
 
 Jobs, what they made and where that went stay for ever: by them the same images make no second result, and no UID is
 sent with other bytes.
