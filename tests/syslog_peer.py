@@ -8,7 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from tests.waiting import until
 
@@ -52,9 +52,6 @@ def syslog_server(transport: str, context: ssl.SSLContext | None = None) -> Iter
                 peer.raw.append(self.rfile.read(int(head)))
 
     class Quiet(socketserver.ThreadingTCPServer):
-        allow_reuse_address: ClassVar[Any] = True
-        daemon_threads: ClassVar[Any] = True
-
         def get_request(self) -> Any:
             plain, address = super().get_request()
             if context is None:
@@ -70,6 +67,7 @@ def syslog_server(transport: str, context: ssl.SSLContext | None = None) -> Iter
         server = socketserver.UDPServer(("127.0.0.1", 0), Datagram)
     else:
         server = Quiet(("127.0.0.1", 0), Stream)
+        server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -94,7 +94,7 @@ class Alerts:
         self._database, self._parts, self._clock = database, parts, clock
         self._rules = self._settings.rules_in_force
         self._node = node_name(configuration)
-        self._entered = False
+        self._began = False
         self._certificates: tuple[datetime, Sequence[Observation]] | None = None
         self._origin = Origin(configuration.node.ae_title, self._settings.page_url)
         self._without_database = WithoutDatabase(configuration, self._origin, clock)
@@ -113,9 +113,12 @@ class Alerts:
 
     def stop(self) -> None:
         """End; what could not be told yet waits for the next start."""
-        self.loop.stop(STOP_S)
+        loops = [self.loop, *(channel.loop for channel in self.channels.values())]
+        for loop in loops:  # all at once, so that several that are busy cost no more than one
+            loop.stopping.set()
+        for loop in loops:
+            loop.stop(STOP_S)
         for channel in self.channels.values():
-            channel.loop.stop(STOP_S)
             channel.close()
 
     def remark(self) -> str | None:
@@ -145,11 +148,13 @@ class Alerts:
     def look(self) -> None:
         """See what holds now, and write down what is to be told."""
         now = self._clock()
-        if not self._entered:
+        if not self._began:
             with Session(self._database) as session, session.begin():
-                alerts.enter_rules(session, self._rules, now)
-            self._entered = True
+                alerts.leave_rules(session, self._rules, now)
+                alert_notices.give_up_all_but(session, self._settings.channels)
+            self._began = True
         with Session(self._database) as session, session.begin():
+            alerts.enter_rules(session, self._rules, now)  # another node, with other rules, may have left some of ours
             ours = alerts.claim(session, self._rules, self._node, CLAIM_S)
         failure: Exception | None = None
         for name, rule in self._rules.items():

@@ -108,7 +108,7 @@ def list_alerts(configuration: Configuration, database: Database, now: datetime,
     """
     settings = configuration.alerts
     with Session(database) as session:
-        rows, words = alerts.rule_rows(session), alert_notices.last_words(session)
+        rows = alerts.rule_rows(session)
         rules = [
             RuleView(
                 name,
@@ -125,7 +125,9 @@ def list_alerts(configuration: Configuration, database: Database, now: datetime,
                 name,
                 channel.kind,
                 place_of(channel),
-                (word.sent or word.not_before) if (word := words.get(name)) is not None else None,
+                (word.sent or word.not_before)
+                if (word := alert_notices.last_word(session, name)) is not None
+                else None,
                 word.state if word is not None else "",
                 word.answer if word is not None else "",
             )

@@ -6,7 +6,7 @@ What is due for a channel at the same time is a batch and goes in one message, w
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -124,8 +124,14 @@ def unsent(session: Session) -> Sequence[Unsent]:
     return [Unsent(channel, number, first, answer) for channel, number, first, answer in rows]
 
 
-def last_words(session: Session) -> dict[str, AlertNoticeRow]:
-    """By channel: what it was told last, or what is waiting for it."""
-    last = select(func.max(AlertNoticeRow.id)).group_by(AlertNoticeRow.channel)
-    rows = session.scalars(select(AlertNoticeRow).where(AlertNoticeRow.id.in_(last)))
-    return {row.channel: row for row in rows}
+def last_word(session: Session, channel: str) -> AlertNoticeRow | None:
+    """What a channel was told last, or what is waiting for it; None where it was told nothing yet."""
+    of_channel = select(AlertNoticeRow).where(AlertNoticeRow.channel == channel)
+    return session.scalar(of_channel.order_by(AlertNoticeRow.id.desc()).limit(1))
+
+
+def give_up_all_but(session: Session, channels: Collection[str]) -> None:
+    """Tell nobody what waits for channels that have left the configuration."""
+    gone = (_WAITS, AlertNoticeRow.channel.not_in(channels))
+    values = {"state": NoticeState.GIVEN_UP, "answer": "the channel has left the configuration"}
+    session.execute(update(AlertNoticeRow).where(*gone).values(values))

@@ -65,12 +65,22 @@ class Change:
 
 # ---- rules
 def enter_rules(session: Session, rules: Collection[str], now: datetime) -> None:
-    """Have a row for each rule of the configuration; what others had found is over, and nobody is told of it."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    """Have a row for each rule of the configuration."""
+    known = set(session.scalars(select(AlertRuleRow.rule)))
     for rule in rules:
-        # by the database's clock: a claim is held against it
-        values = {"rule": rule, "owner": "", "seen": func.current_timestamp(), "looked_until": now}
-        session.execute(dialect.insert(AlertRuleRow).values(**values).on_conflict_do_nothing())
+        if rule not in known:
+            _enter(session, rule, now)
+
+
+def _enter(session: Session, rule: str, now: datetime) -> None:
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    # by the database's clock: a claim is held against it
+    values = {"rule": rule, "owner": "", "seen": func.current_timestamp(), "looked_until": now}
+    session.execute(dialect.insert(AlertRuleRow).values(**values).on_conflict_do_nothing())
+
+
+def leave_rules(session: Session, rules: Collection[str], now: datetime) -> None:
+    """Forget all rules but these: what others had found is over, and nobody is told of it."""
     session.execute(delete(AlertRuleRow).where(AlertRuleRow.rule.not_in(rules)))
     gone = {"state": AlertState.OVER, "ended": now, "absent": None}
     session.execute(update(AlertRow).where(OPEN, AlertRow.rule.not_in(rules)).values(gone))
@@ -107,9 +117,7 @@ def is_silenced(row: AlertRuleRow | None, now: datetime) -> bool:
 
 def silence(session: Session, rule: str, until: datetime | None, who: str, now: datetime) -> None:
     """Have nobody told of what a rule finds until then; None: from now on everybody again."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    values = {"rule": rule, "owner": "", "seen": func.current_timestamp(), "looked_until": now}
-    session.execute(dialect.insert(AlertRuleRow).values(**values).on_conflict_do_nothing())
+    _enter(session, rule, now)
     silenced = {"silenced_until": until, "silenced_by": who if until is not None else ""}
     session.execute(update(AlertRuleRow).where(AlertRuleRow.rule == rule).values(silenced))
 

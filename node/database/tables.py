@@ -563,7 +563,10 @@ class AlertNoticeRow(Base):
     sent: Mapped[datetime | None]
     answer: Mapped[str] = mapped_column(Text, default="")  # the channel's last word
 
-    __table_args__ = (_partial("alert_notice_waiting", "channel", "not_before", "id", where="state = 'waiting'"),)
+    __table_args__ = (
+        Index("alert_notice_by_channel", "channel", "id"),
+        _partial("alert_notice_waiting", "channel", "not_before", "id", where="state = 'waiting'"),
+    )
 
 
 class ExecutorRow(Base):

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from node.alerts import conditions
 from node.alerts.results import results_made
+from node.config.alert_times import Hours
 from node.config.alerts import (
     DestinationDown,
     JobsFailed,
@@ -39,6 +40,7 @@ from tests.node.alerts.watching import Watching, configuration
 from tests.node.backlog import add, fill, job_row, whole_tables_read
 
 pytestmark = pytest.mark.postgres
+HOUR = timedelta(hours=1)
 Looks = Callable[..., Iterable[Observation]]
 
 
@@ -73,7 +75,7 @@ def test_a_destination_that_takes_nothing_or_not_everything(watch: Watching) -> 
 
 
 def test_jobs_of_a_route_that_fail_too_often(watch: Watching) -> None:
-    rule = JobsFailed(kind="jobs_failed", number=2, within="1h")
+    rule = JobsFailed(kind="jobs_failed", number=2, within=HOUR)
     for name in "ab":
         watch.job(name, "failed", reason="out of memory")
     watch.job("c", "failed", route="hands", reason="out of memory")
@@ -97,7 +99,7 @@ def test_jobs_of_a_route_that_fail_too_often(watch: Watching) -> None:
 
 
 def test_a_queue_that_is_too_long_or_too_old(watch: Watching) -> None:
-    rule = QueueLong(kind="queue_long", jobs=3, older_than="1h")
+    rule = QueueLong(kind="queue_long", jobs=3, older_than=HOUR)
     assert seen(watch, conditions.queue_long, rule) == []
     for name in "ab":
         watch.job(name, "queued")
@@ -146,7 +148,9 @@ def image(watch: Watching, at: datetime, sender: str = "SCANNER", *, own: bool =
 
 
 def test_no_image_for_too_long_within_the_hours(watch: Watching) -> None:
-    rule = NoImages(kind="no_images", after="2h", hours="08:00-18:00", days=("mon", "tue", "wed", "thu", "fri"))
+    rule = NoImages(
+        kind="no_images", after=2 * HOUR, hours=Hours(8 * 60, 18 * 60), days=("mon", "tue", "wed", "thu", "fri")
+    )
     look = conditions.no_images
     friday = watch.clock().astimezone().replace(hour=17, minute=30, second=0)
     watch.clock.now = friday
@@ -163,7 +167,7 @@ def test_no_image_for_too_long_within_the_hours(watch: Watching) -> None:
 
 
 def test_no_image_of_one_sender(watch: Watching) -> None:
-    rule = NoImages(kind="no_images", after="2h", senders=("SCANNER", "OTHER"))
+    rule = NoImages(kind="no_images", after=2 * HOUR, senders=("SCANNER", "OTHER"))
     image(watch, watch.clock(), "SCANNER")
     image(watch, watch.clock() - timedelta(hours=3), "OTHER")
     (one,) = seen(watch, conditions.no_images, rule)
@@ -239,9 +243,9 @@ def test_many_rows_cost_no_rule_a_whole_table(watch: Watching) -> None:
     add(watch.database, AssociationRow, [{**refused, "id": f"r{number}"} for number in range(6000)])
     rules: list[tuple[Looks, Any]] = [
         (conditions.jobs_failed, JobsFailed(kind="jobs_failed")),
-        (conditions.queue_long, QueueLong(kind="queue_long", jobs=3, older_than="1h")),
-        (conditions.no_images, NoImages(kind="no_images", after="2h", senders=("SCANNER",))),
-        (conditions.no_images, NoImages(kind="no_images", after="2h")),
+        (conditions.queue_long, QueueLong(kind="queue_long", jobs=3, older_than=HOUR)),
+        (conditions.no_images, NoImages(kind="no_images", after=2 * HOUR, senders=("SCANNER",))),
+        (conditions.no_images, NoImages(kind="no_images", after=2 * HOUR)),
         (conditions.workers_died, WorkersDied(kind="workers_died")),
         (conditions.sign_ins_refused, SignInsRefused(kind="sign_ins_refused")),
         (conditions.senders_refused, SendersRefused(kind="senders_refused")),

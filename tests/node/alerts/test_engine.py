@@ -317,6 +317,31 @@ def test_what_a_rule_that_is_gone_had_found_is_over_and_told_to_nobody(
     assert subjects(mailbox) == [BEGUN]
 
 
+def test_what_waits_for_a_channel_that_is_gone_is_given_up(sqlite: Database, tmp_path: Path, port: int) -> None:
+    watch = watching(sqlite, tmp_path, port, {**DOWN, "after": "0s"})
+    watch.fail_to_send()
+    watch.round(1)
+    other = {"kind": "syslog", "host": "127.0.0.1", "port": 9}
+    watch.settings = configuration(tmp_path, channels={"log": other}, rules={"it": {**DOWN, "after": "0s"}})
+    watch.restart()
+    watch.round(MINUTE)
+    assert [(row.state, row.answer) for row in watch.notices()] == [
+        ("given up", "the channel has left the configuration")
+    ]
+
+
+def test_a_rule_that_another_node_has_left_is_looked_at_all_the_same(
+    sqlite: Database, tmp_path: Path, port: int, mailbox: MailServer
+) -> None:
+    watch = watching(sqlite, tmp_path, port, {**DOWN, "after": "0s"})
+    watch.round()
+    with Session(sqlite) as session, session.begin():
+        alerts.leave_rules(session, ["other"], watch.clock())
+    watch.fail_to_send()
+    watch.round(1)
+    assert subjects(mailbox) == [BEGUN]
+
+
 def test_a_rule_that_fails_keeps_no_other_from_being_looked_at(
     sqlite: Database, tmp_path: Path, port: int, mailbox: MailServer
 ) -> None:

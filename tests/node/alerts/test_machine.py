@@ -76,7 +76,12 @@ def test_certificates_are_read_once_an_hour(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[object] = []
-    monkeypatch.setattr(engine, "certificates_ending", lambda rule, *_: read.append(rule) or [])
+
+    def look(*of: object) -> list[object]:
+        read.append(of)
+        return []
+
+    monkeypatch.setattr(engine, "certificates_ending", look)
     rules = {"it": {"kind": "certificate_ends"}}
     channels = {"log": {"kind": "syslog", "host": "127.0.0.1", "port": 9}}
     watch = Watching(database, configuration(tmp_path, channels=channels, rules=rules))

@@ -13,6 +13,7 @@ from node.config.alert_times import (
     Duration,
     Hours,
     TimeOfDay,
+    Weekday,
     before_in_hours,
     end_of_stretch,
     in_words,
@@ -20,7 +21,7 @@ from node.config.alert_times import (
 )
 
 HOURS, TIME, LONG = TypeAdapter(DailyHours), TypeAdapter(TimeOfDay), TypeAdapter(Duration)
-WORK = ("mon", "tue", "wed", "thu", "fri")
+WORK: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri")
 
 
 def at(text: str) -> datetime:

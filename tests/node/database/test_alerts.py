@@ -19,7 +19,7 @@ from tests.node.backlog import add, job_row, whole_tables_read
 pytestmark = pytest.mark.postgres
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-RULE = DestinationDown(kind="destination_down", after="2m", calm="3m", repeat="1h")
+RULE = DestinationDown(kind="destination_down", after=2 * MINUTE, calm=3 * MINUTE, repeat=60 * MINUTE)
 
 
 def seen(*subjects: str, since: datetime | None = None) -> list[Observation]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from jinja2 import Environment, FileSystemLoader
 
+from dicom_sr.words import counted
 from node.database.connection import Database, open_database
 from node.database.migrations import migrate
 from node.status import alert_list, page
@@ -30,7 +31,7 @@ def shown(watch: Watching) -> str:
         loader=FileSystemLoader(Path(page.__file__).parent / "templates"), autoescape=True, finalize=page._finalized
     )
     environment.filters |= {"clock": page.clock, "words": page.words, "seconds": page.seconds, "bytes": page.size}
-    environment.filters |= {"tail": page.tail, "counted": page.counted, "called": page.called}
+    environment.filters |= {"tail": page.tail, "counted": counted, "called": page.called}
     made: Any = environment.get_template("alerts.html").render(alerts=found, now=watch.clock())
     return " ".join(str(made).split())
 
