@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,6 +65,10 @@ model_app = typer.Typer(help="See and change which version of its model each rou
 app.add_typer(model_app, name="model")
 bundle_app = typer.Typer(help="Add and check MONAI bundles; nothing of a bundle runs.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
+alerts_app = typer.Typer(
+    help="See what is wrong and was, try the channels that tell of it, hold a rule back.", invoke_without_command=True
+)
+app.add_typer(alerts_app, name="alerts")
 
 audit_app = typer.Typer(help="See who did what, and whether the files that say so were changed.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
@@ -109,6 +113,15 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r}: should be a day, such as 2026-01-31") from None
+
+
+def _duration(text: str) -> timedelta:
+    from node.config.alert_times import read_duration
+
+    try:
+        return read_duration(text.strip())
+    except ValueError as error:
+        raise typer.BadParameter(f"--for: {text!r}: {error}") from None
 
 
 JobArgument = Annotated[
@@ -405,6 +418,52 @@ def audit_verify(
     from node.commands.audit import verify_files
 
     raise typer.Exit(verify_files(config, contains=contains, json_output=json_output))
+
+
+@alerts_app.callback()
+def alerts(
+    context: typer.Context,
+    config: ConfigOption = DEFAULT_CONFIG,
+    json_output: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    limit: Annotated[int, typer.Option(help="List at most this many that are over.", min=0, max=10_000)] = 20,
+) -> None:
+    """List what is wrong now, what was, the rules and the channels."""
+    context.obj = config
+    if context.invoked_subcommand is None:
+        from node.commands.alerts import list_alerts
+
+        raise typer.Exit(list_alerts(config, as_json=json_output, limit=limit))
+
+
+@alerts_app.command("test")
+def alerts_test(
+    context: typer.Context,
+    channel: Annotated[str | None, typer.Argument(help="Only this channel.", metavar="CHANNEL")] = None,
+    config: JobsConfigOption = None,
+) -> None:
+    """Send a test message to every channel, or to one, and print what its server answers. Exit code 1 if one fails."""
+    from node.commands.alerts import test
+
+    raise typer.Exit(test(channel, config or context.obj))
+
+
+@alerts_app.command("silence")
+def alerts_silence(
+    context: typer.Context,
+    rule: Annotated[str, typer.Argument(help="The name of a rule, as condyle alerts lists them.", metavar="RULE")],
+    long: Annotated[
+        timedelta | None,
+        typer.Option("--for", help="How long: 90s, 10m, 4h, 7d or 2w.", metavar="TIME", parser=_duration),
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Tell of it again from now on.")] = False,
+    config: JobsConfigOption = None,
+) -> None:
+    """Have nobody told of what a rule finds for a while. What still lasts when the time is over is told then."""
+    from node.commands.alerts import silence
+
+    if (long is None) != off:
+        raise typer.BadParameter("should have one of --for TIME and --off")
+    raise typer.Exit(silence(rule, long, config or context.obj))
 
 
 @app.command()

@@ -21,6 +21,9 @@ import pydicom
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from node.alerts import checks as alert_checks
+from node.alerts.engine import Alerts
+from node.alerts.machine import Parts
 from node.audit.trail import AuditTrail
 from node.background import Loop
 from node.config import Configuration, checks
@@ -233,6 +236,10 @@ class Node:
             told.loop.start()
             stack.callback(told.stop)
             remarks["callbacks"] = told.loop.problem
+        alerts = Alerts(configuration, database, Parts(dict(problems), dict(remarks)), now)
+        alerts.start()
+        stack.callback(alerts.stop)
+        remarks["alerts"] = alerts.remark
         runs = RunWeb(configuration.run_requests, run_requests, proxies)
         more = [*stow.routes(store, configuration.receive.dicomweb, proxies), *records.routes(), *runs.routes()]
         # many who look at the page at a time wait for each other, and never keep jobs or sending from the database
@@ -263,7 +270,7 @@ def require_fit(configuration: Configuration, path: Path) -> None:
     """Raise `ConfigurationError` with all that would keep the node from its work, each with its line."""
     found = [
         result
-        for look in (route_checks.routes, model_checks.versions, bundles, *checks.AT_START)
+        for look in (route_checks.routes, model_checks.versions, bundles, alert_checks.rules, *checks.AT_START)
         for result in look(configuration)
     ]
     if wrong := [result for result in found if result.state == "bad"]:

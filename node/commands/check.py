@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dicom_sr.words import counted
+from node.alerts import checks as alert_checks
 from node.commands.exit_codes import CONFIGURATION, NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import (
@@ -21,11 +22,14 @@ from node.config import (
     Configuration,
     DicomWebDestination,
     DimseDestination,
+    EmailChannel,
     EmailDestination,
     FhirDestination,
     FolderDestination,
     Hl7Destination,
     OrthancFeed,
+    SyslogChannel,
+    WebhookChannel,
     WebhookDestination,
     checks,
 )
@@ -53,7 +57,8 @@ if TYPE_CHECKING:
 _Destination = (
     DimseDestination | DicomWebDestination | FhirDestination | Hl7Destination | EmailDestination | WebhookDestination
 )
-_Peer = _Destination | OrthancFeed | CallbackReceiver
+_Channel = EmailChannel | WebhookChannel | SyslogChannel
+_Peer = _Destination | OrthancFeed | CallbackReceiver | _Channel
 STYLES = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
@@ -74,6 +79,7 @@ def check(config: Path, *, online: bool, json_output: bool = False) -> int:
             route_checks.routes,
             model_checks.versions,
             partial(bundles, build=True),
+            alert_checks.rules,
             *checks.OFFLINE,
             database_checks.database,
         )
@@ -122,7 +128,7 @@ def _print_good(out: Console, results: Sequence[CheckResult]) -> None:
 
 
 def _asked(configuration: Configuration) -> Iterator[tuple[str, _Peer]]:
-    """Who can be contacted: destinations, peers with an address, feeds, the records' server, who is called back."""
+    """Who can be contacted: destinations, peers with an address, feeds, the records' server, who is told."""
     for name, destination in configuration.destinations.items():
         if isinstance(destination, FolderDestination) or name == RECORDS_SERVER:
             continue
@@ -145,6 +151,8 @@ def _asked(configuration: Configuration) -> Iterator[tuple[str, _Peer]]:
         )
     for name, receiver in configuration.run_requests.callbacks.items():
         yield f"run_requests.callbacks.{name}", receiver
+    for name, channel in configuration.alerts.channels.items():
+        yield f"alerts.channels.{name}", channel
 
 
 def _ask(key: str, peer: _Peer, configuration: Configuration) -> CheckResult:
@@ -161,7 +169,9 @@ def _where(peer: _Peer) -> str:
             return f"{peer.ae_title} at {peer.host}:{peer.port}"
         case EmailDestination() | Hl7Destination():
             return f"{peer.host}:{peer.port}"
-        case WebhookDestination() | CallbackReceiver():
+        case EmailChannel() | SyslogChannel():
+            return f"{peer.host}:{peer.port}" if peer.port else peer.host
+        case WebhookDestination() | CallbackReceiver() | WebhookChannel():
             return without_path(peer.url)
     return peer.url
 
@@ -176,6 +186,11 @@ def _answer(key: str, peer: _Peer, ae_title: str) -> str:
 
         with closing(WebhookClient(key, key, peer)) as client:
             return f"answers: {client.ask('OPTIONS', peer.url).phrase}"
+    if isinstance(peer, _Channel):
+        from node.alerts.channels import open_way
+
+        with closing(open_way(key, peer)) as way:
+            return way.ping()
     with closing(_delivery_to(key, peer, ae_title)) as delivery:
         return delivery.ping()
 

@@ -4,6 +4,7 @@ Tests: `mistakes`, `certificates`, `profile` and `check_result` are tested toget
 tests/node/commands/test_check.py.
 """
 
+from node.config.alerts import AlertSettings, EmailChannel, SyslogChannel, WebhookChannel
 from node.config.callbacks import CallbackReceiver
 from node.config.notifications import EmailDestination, Notification, WebhookDestination
 from node.config.profile import Profile
@@ -41,6 +42,7 @@ from node.config.values import AETitle, FilePath, Name, Network, Port, Section, 
 
 __all__ = [
     "AETitle",
+    "AlertSettings",
     "CallbackReceiver",
     "ConditionalDestination",
     "Configuration",
@@ -49,6 +51,7 @@ __all__ = [
     "DicomWebSettings",
     "DimseDestination",
     "DimseSettings",
+    "EmailChannel",
     "EmailDestination",
     "FhirDestination",
     "FhirServer",
@@ -74,10 +77,12 @@ __all__ = [
     "RunSettings",
     "Section",
     "StatusSettings",
+    "SyslogChannel",
     "Tls",
     "TokenSection",
     "VerdictSettings",
     "WatchedFolder",
+    "WebhookChannel",
     "WebhookDestination",
     "read",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cryptography.x509 import (
     load_pem_x509_certificates,
 )
 
+from node.config.alerts import EmailChannel
 from node.config.check_result import CheckResult
 from node.config.notifications import WebhookDestination
 from node.config.secret_files import why_not_read
@@ -35,27 +37,43 @@ def certificates(configuration: Configuration) -> Iterator[CheckResult]:
             yield CheckResult(key, "good", f"{tls.certificate} and its key can be used")
 
 
+@dataclass(frozen=True)
+class Validity:
+    """From when to when a certificate is valid."""
+
+    key: str  # where the configuration names it
+    path: Path
+    begins: datetime
+    ends: datetime
+
+
 def certificate_dates(configuration: Configuration) -> Iterator[CheckResult]:
     """Certificates that have run out, or will within a month."""
     now = datetime.now(UTC)
+    for one in validities(configuration):
+        if one.ends < now:
+            yield CheckResult(one.key, "bad", f"{one.path}: has run out on {one.ends:%Y-%m-%d}; should be renewed")
+        elif one.begins > now:
+            yield CheckResult(one.key, "bad", f"{one.path}: is not valid before {one.begins:%Y-%m-%d %H:%M} UTC")
+        elif one.ends < now + RENEW_BEFORE:
+            yield CheckResult(one.key, "doubtful", f"{one.path}: runs out on {one.ends:%Y-%m-%d}; renew it")
+
+
+def validities(configuration: Configuration) -> Iterator[Validity]:
+    """How long the certificates that the configuration names are valid; those that cannot be read are left out."""
     for key, tls in _tls_sections(configuration):
         for name, path in (("certificate", tls.certificate), ("trusted", tls.trusted)):
             try:
                 found = _certificates_in(path) if path is not None else []
             except (OSError, ValueError):  # `certificates` says so
                 continue
-            # of a chain the node's own comes first; of trusted authorities one that has not run out is enough
-            ends = found[0].not_valid_after_utc if name == "certificate" else None
-            ends = ends or max((one.not_valid_after_utc for one in found), default=None)
-            if ends is None:
+            if path is None or not found:
                 continue
-            if ends < now:
-                yield CheckResult(f"{key}.{name}", "bad", f"{path}: has run out on {ends:%Y-%m-%d}; should be renewed")
-            elif found[0].not_valid_before_utc > now:
-                begins = found[0].not_valid_before_utc
-                yield CheckResult(f"{key}.{name}", "bad", f"{path}: is not valid before {begins:%Y-%m-%d %H:%M} UTC")
-            elif ends < now + RENEW_BEFORE:
-                yield CheckResult(f"{key}.{name}", "doubtful", f"{path}: runs out on {ends:%Y-%m-%d}; renew it")
+            # of a chain the node's own comes first; of trusted authorities one that has not run out is enough
+            ends = found[0].not_valid_after_utc
+            if name == "trusted":
+                ends = max(one.not_valid_after_utc for one in found)
+            yield Validity(f"{key}.{name}", path, found[0].not_valid_before_utc, ends)
 
 
 def _tls_sections(configuration: Configuration) -> Iterator[tuple[str, Tls]]:
@@ -72,6 +90,11 @@ def _tls_sections(configuration: Configuration) -> Iterator[tuple[str, Tls]]:
     named += [
         (f"run_requests.callbacks.{name}.tls", receiver.tls)
         for name, receiver in configuration.run_requests.callbacks.items()
+    ]
+    named += [
+        (f"alerts.channels.{name}.tls", channel.tls)
+        for name, channel in configuration.alerts.channels.items()
+        if not isinstance(channel, EmailChannel)
     ]
     for key, tls in named:
         if tls is not None:

@@ -17,6 +17,7 @@ from typing import Literal
 
 from dicom_sr.words import counted
 from node import box, gpus
+from node.config.alert_checks import alerts, clear_passwords
 from node.config.certificates import certificate_dates, certificates
 from node.config.check_result import CheckResult as CheckResult
 from node.config.notifications import EmailDestination, Notification, WebhookDestination
@@ -139,6 +140,12 @@ def _secret_files(configuration: Configuration) -> Iterator[tuple[str, Path, Cal
         (f"run_requests.callbacks.{name}.{file}", getattr(receiver, file))
         for name, receiver in configuration.run_requests.callbacks.items()
         for file in ("secret_file", "token_file")
+    ]
+    shown += [
+        (f"alerts.channels.{name}.{file}", getattr(channel, file))
+        for name, channel in configuration.alerts.channels.items()
+        for file in ("password_file", "secret_file", "token_file", "trusted")
+        if hasattr(channel, file)
     ]
     for key, path in shown:
         if path is not None:
@@ -483,11 +490,12 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 # what keeps a node from starting, and what else is looked at without contacting anybody
-AT_START = (the_box, files, notifications, certificates, doubled_ports, overlaps)
+AT_START = (the_box, files, notifications, clear_passwords, certificates, doubled_ports, overlaps)
 OFFLINE = (
     peers,
     reports,
     callbacks,
+    alerts,
     verdicts,
     merges,
     open_doors,

@@ -40,16 +40,21 @@ class Notification(Section):
         return NOTIFICATIONS_ONLY
 
 
-class EmailDestination(Notification, Account):
-    """People who are told of results by e-mail."""
+class Mail(Account):
+    """A mail server, and who gets what is sent by it."""
 
-    kind: Literal["email"]
     host: Host
     port: Port = 587
     security: Literal["starttls", "tls", "none"] = "starttls"
     trusted: FilePath | None = None  # authorities of the server's certificate; None: the system's
     sender: Address
     recipients: tuple[Address, ...] = Field(min_length=1)
+
+
+class EmailDestination(Notification, Mail):
+    """People who are told of results by e-mail."""
+
+    kind: Literal["email"]
 
 
 class WebhookDestination(Notification):

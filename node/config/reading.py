@@ -103,11 +103,14 @@ def _follows(mistake: Mistake, left_out: set[Location], values: Any, whole: Any)
     name = _at(values, mistake.where)
     if name in ({}, []) and any(part[: len(mistake.where)] == mistake.where for part in left_out):
         return True  # it is empty now
-    return isinstance(name, str) and any(
-        isinstance(declared := whole.get(section), dict)
-        and named in declared
-        and any((section, named) == part[:2] for part in left_out)
-        for section, named in (("destinations", name), ("bundles", name.removeprefix(PREFIX)))
+    if not isinstance(name, str):
+        return False
+    declared: tuple[Location, ...] = (
+        *(("destinations", name), ("routes", name), ("bundles", name.removeprefix(PREFIX))),
+        *(("alerts", "channels", name), ("alerts", "rules", name)),
+    )
+    return any(
+        _at(whole, where) is not None and any(where == part[: len(where)] for part in left_out) for where in declared
     )
 
 

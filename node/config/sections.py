@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from dicom_sr.profile import Kind, MessageHeader
 from dicom_sr.words import did_you_mean
+from node.config.alerts import AlertSettings, DestinationDown, JobsFailed, ResultMade, unknown
 from node.config.audit import AuditSettings
 from node.config.callbacks import CallbackReceiver
 from node.config.notifications import EmailDestination, WebhookDestination
@@ -33,6 +34,7 @@ from node.config.values import (
     Network,
     OwnHost,
     Port,
+    ResultClauses,
     Section,
     SerialNumber,
     Tls,
@@ -49,12 +51,6 @@ def _clauses(when: object) -> object:
     if not isinstance(when, dict):
         empty = "is empty; " if when is None else ""
         raise ValueError(f"{empty}should hold clauses such as Modality: MR; {{}} matches everything")
-    return when
-
-
-def _result_clauses(when: object) -> object:
-    if not isinstance(when, dict) or not when:
-        raise ValueError("should hold clauses about the result, such as state: unsuitable")
     return when
 
 
@@ -318,9 +314,7 @@ class ConditionalDestination(Section):
     """A destination of a route that gets only some of its results."""
 
     to: Name
-    when: Annotated[
-        dict[str, Any], BeforeValidator(_result_clauses)
-    ]  # node/matching/result.py says what it may hold; checked at the start
+    when: ResultClauses  # node/matching/result.py says what it may hold; checked at the start
 
 
 def _name_or_condition(value: object) -> str:
@@ -447,7 +441,7 @@ class HistorySettings(Section):
     """How long the database tells what happened; jobs, what they made and where that went stay for ever."""
 
     decisions_days: int = Field(default=365, ge=1)  # requests whose study was fetched, and callbacks
-    events_days: int = Field(default=365, ge=1)  # the timelines of jobs
+    events_days: int = Field(default=365, ge=1)  # the timelines of jobs, and alerts
     associations_days: int = Field(default=365, ge=1)  # and storage commitment; not while an image of it is stored
     audit_days: int = Field(default=3650, ge=1)  # refusals, operator actions
 
@@ -495,6 +489,7 @@ class Configuration(Section):
     verdicts: VerdictSettings = VerdictSettings()
     history: HistorySettings = HistorySettings()
     audit: AuditSettings = AuditSettings()
+    alerts: AlertSettings = AlertSettings()
     status: StatusSettings = StatusSettings()
 
     @model_validator(mode="before")
@@ -546,6 +541,20 @@ class Configuration(Section):
                         f"receive.rejection_notes.senders.{index}: no peer has this AE title; {there}"
                         f"{did_you_mean(title, known)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_are_of_what_is_there(self) -> Self:
+        """The destinations and routes that rules of alerts name are there."""
+        wrong: list[str] = []
+        for name, rule in self.alerts.rules.items():
+            if isinstance(rule, DestinationDown):
+                key = f"alerts.rules.{name}.destinations"
+                wrong += unknown(key, rule.destinations, list(self.destinations), "destination")
+            elif isinstance(rule, JobsFailed | ResultMade):
+                wrong += unknown(f"alerts.rules.{name}.routes", rule.routes, list(self.routes), "route")
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -186,12 +187,19 @@ def off_text(value: object) -> object:
     return "" if value == "off" else value
 
 
+def _result_clauses(when: object) -> object:
+    if not isinstance(when, dict) or not when:
+        raise ValueError("should hold clauses about the result, such as state: unsuitable")
+    return when
+
+
 def _fit_token(token: SecretStr) -> SecretStr:
     if (problem := token_problem(token.get_secret_value())) is not None:
         raise ValueError(problem)
     return token
 
 
+ResultClauses = Annotated[dict[str, Any], BeforeValidator(_result_clauses)]
 FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, PlainValidator(_network)]
 Name = Annotated[str, AfterValidator(_name)]

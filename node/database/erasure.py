@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from node.database import audit
+from node.database import alerts, audit
 from node.database.queries import UNDECIDED, UNDER_WAY
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import (
@@ -122,6 +122,7 @@ def erase(session: Session, found: Traces, who: str, now: datetime) -> None:
     session.execute(delete(ObjectRow).where(ObjectRow.job_id.in_(of_study)))
     session.execute(delete(EventRow).where(EventRow.job_id.in_(of_study)))
     session.execute(delete(JobPatientRow).where(JobPatientRow.job_id.in_(of_study)))
+    alerts.forget_jobs(session, found.jobs)
     session.execute(delete(JobRow).where(JobRow.study_instance_uid == uid))
     session.execute(delete(DecisionRow).where(DecisionRow.study_instance_uid == uid))
     session.execute(delete(FetchRow).where(FetchRow.study_instance_uid == uid))

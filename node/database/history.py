@@ -1,4 +1,4 @@
-"""What happened is told for as long as the configuration says: decisions, requests, timelines, associations, audit.
+"""What happened is told for as long as the configuration says: decisions, requests, timelines, alerts, audit and so on.
 
 Jobs, what they made and where that went stay for ever: by them the same images make no second result, and no UID is
 sent with other bytes.
@@ -17,12 +17,16 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from node.background import Loop
 from node.config import HistorySettings
+from node.database.alert_notices import NoticeState
+from node.database.alerts import AlertState
 from node.database.callbacks import CallbackState
 from node.database.connection import Database
 from node.database.fetches import OPEN
 from node.database.states import CommitmentState
 from node.database.tables import (
     ERASED,
+    AlertNoticeRow,
+    AlertRow,
     AssociationRow,
     AuditRow,
     CallbackRow,
@@ -151,6 +155,23 @@ def _kinds(settings: HistorySettings) -> tuple[_Kind, ...]:
             CallbackRow.id,
             settings.decisions_days,
             delete(CallbackRow).where(CallbackRow.state != CallbackState.WAITING),
+        ),
+        _Kind(
+            "alert notices",
+            AlertNoticeRow.created,
+            AlertNoticeRow.id,
+            settings.events_days,
+            delete(AlertNoticeRow).where(AlertNoticeRow.state != NoticeState.WAITING),
+            in_time=False,
+        ),
+        _Kind(
+            "alerts",
+            AlertRow.since,
+            AlertRow.id,
+            settings.events_days,
+            delete(AlertRow).where(
+                AlertRow.state == AlertState.OVER, ~exists().where(AlertNoticeRow.alert_id == AlertRow.id)
+            ),
         ),
         _Kind("audit", AuditRow.at, AuditRow.id, settings.audit_days, audit),
     )

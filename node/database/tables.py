@@ -33,6 +33,9 @@ VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.er
 AuditRow         node.database.audit, node.receive.store.receipt_import, node.database.history, node.audit.trail
 AuditHeadRow     node.audit.trail
 InstallationRow  node.database.installation
+AlertRuleRow     node.database.alerts
+AlertRow         node.database.alerts, node.database.history
+AlertNoticeRow   node.database.alert_notices, node.database.alerts, node.database.history
 ===============  =========================================================================================
 """
 
@@ -96,6 +99,7 @@ class Text(String):
 
 
 KEY_OBJECTS = "1.2.840.10008.5.1.4.1.1.88.59"  # Key Object Selection Document Storage: none of its study's images
+WORKER_DIED = "worker died"  # what an `EventRow` may tell
 BYTES = BigInteger().with_variant(Integer, "sqlite")  # a size: SQLite's integers are as large, and PostgreSQL's are not
 
 
@@ -292,6 +296,8 @@ class EventRow(Base):
     detail: Mapped[str] = mapped_column(Text, default="")
     at: Mapped[datetime]
     seconds: Mapped[float | None] = mapped_column(Float)  # how long the step took
+
+    __table_args__ = (_partial("event_worker_died", "at", where=f"what = '{WORKER_DIED}'"),)
 
 
 class ObjectRow(Base):
@@ -496,6 +502,71 @@ class CallbackRow(Base):
     __table_args__ = (Index("callback_due", "state", "not_before"),)
 
 
+class AlertRuleRow(Base):
+    """A rule of the configuration: which node looks at it, how far, and until when nobody is told."""
+
+    __tablename__ = "alert_rule"
+
+    rule: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(128), default="")  # the node, where several share a database
+    seen: Mapped[datetime]  # when it last renewed that claim, by the database's clock
+    looked_until: Mapped[datetime]  # of rules about results: of jobs that ended before, all is told
+    silenced_until: Mapped[datetime | None]
+    silenced_by: Mapped[str] = mapped_column(String(128), default="", server_default="")
+
+
+class AlertRow(Base):
+    """What a rule has found about one subject, such as a destination; it is told once, and once when it is over."""
+
+    __tablename__ = "alert"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    rule: Mapped[str] = mapped_column(String(64))
+    node: Mapped[str] = mapped_column(String(128), default="")  # that it concerns; empty: all on this database
+    subject: Mapped[str] = mapped_column(String(160), default="")
+    job_id: Mapped[str | None] = mapped_column(String(32), index=True)  # of a result
+    severity: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16))  # an AlertState
+    since: Mapped[datetime] = mapped_column(index=True)
+    told: Mapped[datetime | None]  # when last; None: not yet
+    absent: Mapped[datetime | None]  # since when it is gone, while it counts as lasting
+    ended: Mapped[datetime | None]
+    times: Mapped[int] = mapped_column(Integer, default=0)  # how often it has begun
+    title: Mapped[str] = mapped_column(Text)  # what is wrong, in a few words
+    sentence: Mapped[str] = mapped_column(Text)  # with the facts
+    advice: Mapped[str] = mapped_column(Text, default="")  # what to do
+    ending: Mapped[str] = mapped_column(Text, default="")  # what is said when it is over
+    link: Mapped[str] = mapped_column(Text, default="")  # path on the status page
+
+    __table_args__ = (
+        Index("alert_once", "rule", "node", "subject", unique=True),
+        _partial("alert_open", "rule", "node", where="state <> 'over'"),
+    )
+
+
+class AlertNoticeRow(Base):
+    """What one channel is to be told of an alert; those of one batch go in one message."""
+
+    __tablename__ = "alert_notice"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    alert_id: Mapped[int] = mapped_column(ForeignKey("alert.id"), index=True)
+    channel: Mapped[str] = mapped_column(String(64))
+    content: Mapped[dict[str, Any]]  # a `node.alerts.messages.Notice`; no patient's name or ID
+    state: Mapped[str] = mapped_column(String(16))  # a NoticeState
+    batch: Mapped[str | None] = mapped_column(String(32), index=True)  # id of the message, once somebody has begun it
+    attempts: Mapped[int] = mapped_column(Integer, default=0)  # that failed
+    not_before: Mapped[datetime]
+    created: Mapped[datetime]
+    sent: Mapped[datetime | None]
+    answer: Mapped[str] = mapped_column(Text, default="")  # the channel's last word
+
+    __table_args__ = (
+        Index("alert_notice_by_channel", "channel", "id"),
+        _partial("alert_notice_waiting", "channel", "not_before", "id", where="state = 'waiting'"),
+    )
+
+
 class ExecutorRow(Base):
     """A process that runs jobs, and when it last reported that it lives (by the database's clock)."""
 
@@ -542,6 +613,9 @@ FILE_NOT_TAKEN = "file not taken"  # of a watched folder
 VERDICT_NOT_READ = "verdict not read"  # of a report or a segmentation that came in, or a part of it
 PATIENT_CHANGED = "patient changed"  # merged or corrected, where that concerns jobs
 PATIENT_CHANGE_REFUSED = "patient change refused"  # a merge that cannot be followed
+SIGN_IN_REFUSED = "sign-in refused"
+ALERT_SILENCED = "alert silenced"  # by an operator, for a time; or to be told again
+ALERT_CHANNEL_TESTED = "alert channel tested"
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
 REJECTION_NOTE = "rejection note"  # that came in
 NOT_DECIDED = "cannot decide"  # about a series or study

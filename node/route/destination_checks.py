@@ -8,6 +8,7 @@ from dicom_sr.codes import CONDYLE
 from dicom_sr.words import did_you_mean
 from node.config import ConditionalDestination, Configuration, Route
 from node.config.checks import CheckResult
+from node.matching.language import Group
 from node.matching.result import FAILED, FINDING, MEASUREMENT, RESULT, STATE, UNSUITABLE, codes_asked, may_hold
 
 
@@ -22,13 +23,18 @@ def destinations(configuration: Configuration, name: str, route: Route) -> Itera
 
 def _doubts(configuration: Configuration, one: ConditionalDestination, key: str) -> Iterator[CheckResult]:
     matcher = RESULT.matcher(one.when, key)
-    for asked in codes_asked(matcher):
-        if (sentence := _unknown_code(asked.removeprefix(FINDING).removeprefix(MEASUREMENT))) is not None:
-            yield CheckResult(f"{key}.{asked}", "doubtful", sentence)
+    yield from doubts_of_codes(matcher, key)
     ends = [state for state in (UNSUITABLE, FAILED) if STATE in matcher.keys and may_hold(matcher, state)]
     if ends and not configuration.destinations[one.to].profile.not_run_reports:
         sentence = f"nothing of {' and '.join(ends)} jobs goes to {one.to} without not_run_reports: true in its profile"
         yield CheckResult(key, "doubtful", sentence)
+
+
+def doubts_of_codes(matcher: Group, key: str) -> Iterator[CheckResult]:
+    """The codes that a matcher under a key asks for and that no installed pipeline states."""
+    for asked in codes_asked(matcher):
+        if (sentence := _unknown_code(asked.removeprefix(FINDING).removeprefix(MEASUREMENT))) is not None:
+            yield CheckResult(f"{key}.{asked}", "doubtful", sentence)
 
 
 def _unknown_code(code: str) -> str | None:

@@ -30,7 +30,7 @@ from node.database import job_patients, job_states, outbox
 from node.database.connection import Database
 from node.database.device import of_device
 from node.database.jobs import ON_REQUEST, JobState
-from node.database.tables import JobRow
+from node.database.tables import WORKER_DIED, JobRow
 from node.errors import JobFailed, MustWait, NodeError, NoRoom, ReaderDied, StorageAway, WorkerDied
 from node.files import FULL, free_bytes, is_full
 from node.models.versions import placed
@@ -445,7 +445,7 @@ class Flow:
                 died = str(error)
                 log.warning("worker died", extra={"job": job.id, "step": step, "reason": died})
                 with Session(self._database) as session, session.begin():
-                    job_states.note(session, job.id, "worker died", died)
+                    job_states.note(session, job.id, WORKER_DIED, died)
             else:
                 assert isinstance(answer, kind), f"{step} was answered by {type(answer).__name__}"
                 return answer

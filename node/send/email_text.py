@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from email.message import EmailMessage
-from email.policy import SMTP
 from typing import Any
 
 from dicom_sr.words import escaped, unit_in_words
 from node.config import EmailDestination
+from node.network.smtp_client import plain_mail
 
 FINDINGS_TOLD = 12  # more stand on the page and in the report
-LONGEST_SUBJECT = 120
 NAMES = {
     "accession_number": "Accession number",
     "study_instance_uid": "Study",
@@ -34,15 +33,9 @@ def email(told: Mapping[str, Any], uid: str, destination: EmailDestination, date
     date
         As RFC 5322 has it.
     """
-    message = EmailMessage(policy=SMTP)
     title = escaped(str(told["pipeline"]["title"]))
     how = "result" if told["state"] == "done" else "no result"
-    message["Subject"] = f"{title}: {how}"[:LONGEST_SUBJECT]
-    message["From"], message["To"] = destination.sender, ", ".join(destination.recipients)
-    message["Date"], message["Message-ID"] = date, f"<{uid}@condyle.invalid>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer of an absent reader
-    message.set_content("\n".join(_lines(told)) + "\n")
-    return message
+    return plain_mail(destination, f"{title}: {how}", list(_lines(told)), uid, date)
 
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:

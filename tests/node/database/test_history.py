@@ -16,6 +16,8 @@ from node.database.fetches import FetchState
 from node.database.history import PAGE, History
 from node.database.tables import (
     ERASED,
+    AlertNoticeRow,
+    AlertRow,
     AssociationRow,
     AuditRow,
     Base,
@@ -76,12 +78,30 @@ def test_what_is_older_than_a_year_goes_and_the_audit_trail_and_the_jobs_stay(da
         "commitments": 0,
         "requests": 0,
         "callbacks": 0,
+        "alert notices": 0,
+        "alerts": 0,
         "audit": 0,
     }
     for kind in (DecisionRow, EventRow, AssociationRow, JobRow):
         assert count(database, kind) == 1
     assert count(database, AuditRow) == 2
     assert history(database, audit_days=365).remove_old()["audit"] == 1
+
+
+def test_an_alert_goes_when_it_is_over_and_everybody_was_told(database: Database) -> None:
+    made = {"rule": "it", "node": "", "severity": "info", "since": OLD, "times": 1, "title": "", "sentence": ""}
+    of = {"advice": "", "ending": "", "link": ""}
+    states = {"over": "over", "firing": "firing", "waiting": "over"}
+    add(database, AlertRow, [{**made, **of, "subject": name, "state": state} for name, state in states.items()])
+    with Session(database) as session:
+        ids = dict(session.execute(select(AlertRow.subject, AlertRow.id)).all())
+    told = {"channel": "mail", "content": {}, "attempts": 0, "not_before": OLD, "created": OLD, "answer": ""}
+    rows = [{**told, "alert_id": ids[name], "state": "sent"} for name in ids]
+    add(database, AlertNoticeRow, [*rows, {**told, "alert_id": ids["waiting"], "state": "waiting"}])
+    gone = history(database).remove_old()
+    assert (gone["alert notices"], gone["alerts"]) == (3, 1)
+    with Session(database) as session:
+        assert set(session.scalars(select(AlertRow.subject))) == {"firing", "waiting"}
 
 
 def test_an_association_stays_while_it_is_open_or_an_image_that_it_brought_is_stored(database: Database) -> None:
@@ -141,6 +161,8 @@ def test_one_round_removes_all_of_it_a_page_at_a_time_and_reads_no_table_whole(d
         "commitments": 0,
         "requests": 0,
         "callbacks": 0,
+        "alert notices": 0,
+        "alerts": 0,
         "audit": 0,
     }
     assert count(database, EventRow) == 3
