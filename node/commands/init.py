@@ -204,6 +204,8 @@ class _Init:
         folder = self._config.parent
         new = [path for path in (folder, *folder.parents) if not path.exists()][-1:]
         make_folder(folder)
+        if os.geteuid() == 0 and answers.data == str(STATE / "data"):
+            make_folder(STATE)  # systemd gives it to the account of the unit
         write_whole(self._config, written(answers, self._config.name).encode(), sync="name")
         return new or [self._config]
 
@@ -225,11 +227,6 @@ class _Init:
             return
         if given.unit is None and not SYSTEMD_RUNS.exists():
             return
-        if root and self._config.is_relative_to("/root"):
-            self._say(
-                f"No unit: an account for the node cannot see {self._config.parent}; use /etc/condyle/config.yaml"
-            )
-            return
         unit = self._unit_of(answers, ACCOUNT if root else operator())
         place = given.unit or (PLACE if root else self._config.with_name(PLACE.name))
         self._out.print()
@@ -239,6 +236,10 @@ class _Init:
             return
         write_whole(place, unit.text.encode(), sync="name", mode=0o644)
         self._say(f"Written: {place}")
+        for path in unit.hidden if root else ():
+            self._say(
+                f"But the account {unit.account} cannot look into /root, where {path} lies: move it, such as to /opt"
+            )
         self._say("These commands, as root, start the node now and with the machine:")
         for command in _commands(unit, place.absolute(), [*made, *self._folders_to_make(unit)], root=root):
             self._say(f"  {command}")

@@ -22,6 +22,8 @@ RequiresMountsFor={mounts}
 [Service]
 Type=exec
 User={account}
+# nothing is imported from the folder that it is started in
+Environment=PYTHONSAFEPATH=1
 ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
@@ -111,10 +113,19 @@ class Unit:
         return any(path.is_relative_to(STATE) for path in (self.data, *self.folders))
 
     @property
+    def hidden(self) -> tuple[Path, ...]:
+        """What the unit needs and lies in root's home, where no other account may look."""
+        return tuple(path for path in self._needed if path.is_relative_to("/root"))
+
+    @property
     def _at_home(self) -> bool:
-        """Whether anything that the node needs lies where ProtectHome= would hide it."""
-        here = (Path(sys.prefix), Path(sys.base_prefix), Path(__file__), self.config, self.data, *self.folders)
-        return any(path.is_relative_to(home) for path in here for home in _HOMES)
+        """Whether anything that the unit needs lies where ProtectHome= would hide it."""
+        return any(path.is_relative_to(home) for path in self._needed for home in _HOMES)
+
+    @property
+    def _needed(self) -> tuple[Path, ...]:
+        code = dict.fromkeys((Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]))
+        return (*code, self.config, self.data, *self.folders)
 
 
 def program() -> Sequence[str | Path]:
