@@ -17,7 +17,7 @@ from types import FrameType
 
 import httpx
 from rich.console import Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -160,9 +160,9 @@ def send_all(
     node = Receiver(settings.node.ae_title, settings.receive.dimse.port)
     scanner = Scanner()
     sent = []
-    with waiting("sending", len(studies)) as show:
+    with waiting(len(studies)) as show:
         for number, (title, sample, files) in enumerate(studies):
-            show(number, title)
+            show(number, f"sending {title}")
             if archive is not None and (trouble := scanner.send(files, archive)):
                 console.print(f"[yellow]the archive did not take all of {title}: {trouble}")
             if sample is not None and sample.record is not None:
@@ -175,24 +175,24 @@ def send_all(
 
 
 @contextmanager
-def waiting(what: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Shows how many of `total` are done and what is waited for, by the function that it gives.
+def waiting(total: int) -> Iterator[Callable[[int, str], None]]:
+    """Shows how many of `total` are done and what goes on, by the function that it gives.
 
     On a terminal as a bar, which is gone in the end; in a file as a line whenever one more is done.
     """
     if console.is_terminal:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn())
-        note = TextColumn("{task.fields[note]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
-        with Progress(*columns, TimeElapsedColumn(), note, console=console, transient=True, expand=True) as shown:
-            task = shown.add_task(what, total=total, note="")
-            yield lambda done, note: shown.update(task, completed=done, note=note)
+        note = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+        columns = (BarColumn(12), MofNCompleteColumn(), TimeElapsedColumn(), note)
+        with Progress(*columns, console=console, transient=True, expand=True) as shown:
+            task = shown.add_task("", total=total)
+            yield lambda done, note: shown.update(task, completed=done, description=note)
         return
     told = -1
 
     def line(done: int, note: str) -> None:
         nonlocal told
         if done > told:
-            console.print(Text(f"{what} {done} of {total}: {note}"), soft_wrap=True)
+            console.print(Text(f"{done} of {total} done: {note}"), soft_wrap=True)
         told = max(told, done)
 
     yield line
@@ -214,7 +214,7 @@ def wait_and_look(settings: Configuration, archive: ResultArchive, sent: Sequenc
     database = open_database(settings.node.database_url)
     try:
         deadline = time.monotonic() + PATIENCE_S
-        with waiting("done", len(sent)) as show:
+        with waiting(len(sent)) as show:
             while (now := progress(database, sent)).settled < len(sent) and time.monotonic() < deadline:
                 show(now.settled, f"waiting for {now.waiting_for}")
                 time.sleep(POLL_S)
@@ -231,7 +231,9 @@ def table(outcomes: Sequence[SampleOutcome], destination: str) -> Table:
     shown.add_column("after the\nlast image", justify="right", no_wrap=True)
     for one in outcomes:
         mark = Text("✓", "green") if one.good else Text("✗", "red")
-        title = Text(one.sent.title, "bold").append(f", {counted(len(one.sent.files), 'instance')}", "not bold dim")
+        title = Text(one.sent.title, "bold")
+        if one.sent.sample is not None:
+            title.append(f", {counted(len(one.sent.files), 'instance')}", "not bold dim")
         lines = [title, Text(f"why:  {one.why}"), Text(f"back: {one.returned_in_words or 'nothing'}")]
         last = max((job.after_last_image_s for job in one.jobs), default=None)
         after = "" if last is None else f"{last:.1f} s"
@@ -241,33 +243,36 @@ def table(outcomes: Sequence[SampleOutcome], destination: str) -> Table:
 
 def where_to_look(
     settings: Configuration, outcomes: Sequence[SampleOutcome], orthanc: Orthanc | None, results: Path
-) -> Table:
-    """What to click: the page, a study with results on it and in the archive, and the results as files."""
+) -> dict[str, str]:
+    """What to click, with its address: the page, a study with results there and in the archive, and files."""
     page = page_url(settings)
-    shown = Table(title="Open in a browser", title_justify="left", box=None, show_header=False, pad_edge=False)
-    shown.add_column(no_wrap=True)
-    shown.add_column(no_wrap=True, style="cyan")
-    shown.add_row("the node's page", f"{page}/")
+    found = {"the node's page": f"{page}/"}
     study = next((one.sent.study_instance_uid for one in outcomes if one.good and one.returned), None)
     if study is not None:
-        shown.add_row("a study with results", f"{page}/studies/{study}")
+        found["a study on it"] = f"{page}/studies/{study}"
     if orthanc is not None:
-        shown.add_row(*("the archive", orthanc.url) if study is None else orthanc.page_of(study))
-    shown.add_row("the results as files", results.as_uri())
-    return shown
+        words, address = ("the archive", f"{orthanc.url}/") if study is None else orthanc.page_of(study)
+        found[words] = address
+    return found | {"results as files": results.as_uri()}
 
 
-def what_else(settings: Configuration, config: Path, log: Path) -> Table:
+def what_else(settings: Configuration, config: Path, log: Path) -> dict[str, str]:
     """What to call in a terminal."""
     condyle = Path(sys.executable).with_name("condyle")
-    shown = Table(title="Or on the command line", title_justify="left", box=None, show_header=False, pad_edge=False)
-    shown.add_column(no_wrap=True)
-    shown.add_column(no_wrap=True)
     receiver = f"127.0.0.1 {settings.receive.dimse.port}"
-    shown.add_row("send more", f"storescu -aec {settings.node.ae_title} -aet {AE_TITLE} {receiver} FILES")
-    shown.add_row("the node's jobs", f"{condyle} jobs --config {config}")
-    shown.add_row("the node's log", str(log))
-    return shown
+    return {
+        "send more": f"storescu -aec {settings.node.ae_title} -aet {AE_TITLE} {receiver} FILES",
+        "the node's jobs": f"{condyle} jobs --config {config}",
+        "the node's log": str(log),
+    }
+
+
+def show_list(heading: str, entries: dict[str, str]) -> None:
+    """Print a short list, each address whole, also where the terminal is narrower."""
+    console.print(Text(f"\n{heading}", "bold"))
+    width = max(map(len, entries)) + 2
+    for words, address in entries.items():
+        console.print(Text(f"  {words:<{width}}").append(address, "cyan"), soft_wrap=True)
 
 
 # ---- all together
@@ -307,9 +312,8 @@ def demo(own: Path | None, once: bool) -> int:
             if not good:
                 console.print(Text(log.read_text(errors="replace")[-3000:], "dim"))
             return 0 if good else 1
-        for shown in (where_to_look(settings, outcomes, orthanc, results), what_else(settings, config, log)):
-            console.print()
-            console.print(shown, crop=False, highlight=False)
+        show_list("Open in a browser", where_to_look(settings, outcomes, orthanc, results))
+        show_list("Or on the command line", what_else(settings, config, log))
         console.print("\nModels are trained on simulated data: for research only. Ctrl-C ends everything.")
         signal.pause()
     return 0
