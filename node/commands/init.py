@@ -211,9 +211,8 @@ class _Init:
 
     # ---- the check
     def _online(self, answers: Answers) -> bool:
-        others = [one for one in answers.destinations if not isinstance(one, FolderDestination)]
-        others += [one for one in answers.senders if one.host is not None]
-        if not others:
+        called = any(not isinstance(one, FolderDestination) for one in answers.destinations)
+        if not called and all(one.host is None for one in answers.senders):
             return False
         if self._given.online is not None:
             return self._given.online

@@ -19,7 +19,7 @@ from node.demo.result_archive import ResultArchive, Stored, in_words
 from node.demo.samples import Sample
 from node.demo.scanner import File
 
-_OF_STATE = {JobState.DONE: "ran", JobState.UNSUITABLE: "did not run"}  # in the sentence that says why
+_OF_STATE: dict[str, str] = {JobState.DONE: "ran", JobState.UNSUITABLE: "did not run"}  # in the sentence that says why
 ENDED = {JobState.DONE, JobState.UNSUITABLE, JobState.FAILED}
 
 

@@ -229,6 +229,22 @@ def test_for_root_the_unit_has_an_account_of_its_own(
     assert f"chown -R condyle-of-a-test: {tmp_path / 'new'}" in ended.stdout
 
 
+def test_where_systemd_runs_root_gets_the_unit_in_its_place_and_one_that_is_there_stays(
+    tmp_path: Path, condyle: Condyle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "units" / "condyle.service"
+    place.parent.mkdir()
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(command, "SYSTEMD_RUNS", tmp_path)
+    monkeypatch.setattr(command, "PLACE", place)
+    ended = condyle("init", tmp_path / "one" / "config.yaml", "--yes", *ports())
+    first = place.read_text()
+    assert f"Written: {place}" in ended.stdout
+    assert "install -m 644" not in ended.stdout, "it is where it belongs"
+    assert f"{place} stays as it is" in condyle("init", tmp_path / "two" / "config.yaml", "--yes", *ports()).stdout
+    assert place.read_text() == first
+
+
 # ---- for real
 def test_a_study_that_is_sent_to_what_was_written_comes_back(tmp_path: Path, condyle: Condyle) -> None:
     port, page = free_port(), free_port()
