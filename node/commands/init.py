@@ -112,17 +112,29 @@ class _Init:
         self._out = out
 
     def run(self) -> int:
-        if not self._may_write(self._config, replace=self._given.overwrite, option="--overwrite"):
+        self._look_at_options()
+        if not self._may_write(self._config):
             return NOT_RIGHT
         answers = self._answers()
         made = self._write(answers)
         self._say(f"\nWritten: {self._config}\n")
         code = check(self._config, online=self._online(answers))
-        self._unit(answers, made)
-        self._what_now(answers, good=code == OK)
+        service = self._unit(answers, made)
+        self._what_now(answers, good=code == OK, service=service)
         return code
 
     # ---- the questions
+    def _look_at_options(self) -> None:
+        """Refuse what is wrong on the command line before anything is asked."""
+        for given, read in (
+            (self._given.ae_title, self._ae_title),
+            (self._given.senders, self._senders),
+            (self._given.destinations, self._destinations),
+            (self._given.pipelines, self._pipelines),
+        ):
+            if given:
+                read()
+
     def _answers(self) -> Answers:
         given = self._given
         data, port, page = given.data, given.port, given.page_port
@@ -131,7 +143,7 @@ class _Init:
             senders=self._senders(),
             destinations=self._destinations(),
             pipelines=self._pipelines(),
-            data=str(data) if data is not None else self._data_folder(),
+            data=str(data.expanduser()) if data is not None else self._data_folder(),
             port=DimseSettings.model_fields["port"].default if port is None else port,
             page_port=StatusSettings.model_fields["port"].default if page is None else page,
         )
@@ -188,15 +200,15 @@ class _Init:
         return str(STATE / "results") if self._of_the_system else "results"
 
     # ---- files
-    def _may_write(self, path: Path, *, replace: bool, option: str) -> bool:
-        if not path.exists() or replace:
-            return True
+    def _may_write(self, path: Path) -> bool:
         if path.is_dir():
             self._say(f"{path} is a folder; should be a file")
             return False
+        if not path.exists() or self._given.overwrite:
+            return True
         if self._questions.confirm(f"{path} is there already. Replace it?", default=False):
             return True
-        self._say(f"{path} stays as it is" + ("" if self._questions.asking else f"; {option} replaces it"))
+        self._say(f"{path} stays as it is" + ("" if self._questions.asking else "; --overwrite replaces it"))
         return False
 
     def _write(self, answers: Answers) -> list[Path]:
@@ -220,28 +232,26 @@ class _Init:
         return self._questions.confirm(question, default=True)
 
     # ---- the unit
-    def _unit(self, answers: Answers, made: Sequence[Path]) -> None:
+    def _unit(self, answers: Answers, made: Sequence[Path]) -> bool:
+        """Write the unit, if it is wanted; whether it was."""
         given, root = self._given, os.geteuid() == 0
-        if given.no_unit:
-            return
-        if given.unit is None and not SYSTEMD_RUNS.exists():
-            return
+        if given.no_unit or (given.unit is None and not SYSTEMD_RUNS.exists()):
+            return False
         unit = self._unit_of(answers, ACCOUNT if root else operator())
         place = given.unit or (PLACE if root else self._config.with_name(PLACE.name))
         self._out.print()
         if given.unit is None and not self._questions.confirm(f"Write a systemd unit, {place}?", default=True):
-            return
-        if not self._may_write(place, replace=given.overwrite, option="--overwrite"):
-            return
+            return False
+        if not self._may_write(place):
+            return False
         write_whole(place, unit.text.encode(), sync="name", mode=0o644)
         self._say(f"Written: {place}")
         for path in unit.hidden if root else ():
-            self._say(
-                f"But the account {unit.account} cannot look into /root, where {path} lies: move it, such as to /opt"
-            )
+            self._say(f"But the account {unit.account} cannot look into /root, where {path} lies: move it, as to /opt")
         self._say("These commands, as root, start the node now and with the machine:")
         for command in _commands(unit, place.absolute(), [*made, *self._folders_to_make(unit)], root=root):
             self._say(f"  {command}")
+        return True
 
     def _unit_of(self, answers: Answers, account: str) -> Unit:
         folder = self._config.parent
@@ -249,8 +259,8 @@ class _Init:
         return Unit(
             account=account,
             config=self._config,
-            data=(folder / Path(answers.data).expanduser()).absolute(),
-            folders=tuple((folder / path.expanduser()).absolute() for path in results),
+            data=(folder / answers.data).absolute(),
+            folders=tuple((folder / path).absolute() for path in results),
             gpu=bool(gpus.gpus("auto", os.environ)),
         )
 
@@ -261,14 +271,15 @@ class _Init:
         return [path for path in unit.outside if path != self._config.parent]
 
     # ---- the end
-    def _what_now(self, answers: Answers, *, good: bool) -> None:
+    def _what_now(self, answers: Answers, *, good: bool, service: bool) -> None:
         condyle = shlex.join(map(str, program()))
         self._out.print()
         if not good:
             self._say(f"Mend what is bad, in {self._config} or around it, and look again:")
             self._say(f"  {condyle} check --online {shlex.quote(str(self._config))}")
-        self._say("Run the node in this terminal, until Ctrl-C:")
-        self._say(f"  {condyle} serve {shlex.quote(str(self._config))}")
+        if not service:  # which has an account of its own: what another one writes would be in its way
+            self._say("Run the node in this terminal, until Ctrl-C:")
+            self._say(f"  {condyle} serve {shlex.quote(str(self._config))}")
         self._say(f"Its page: http://127.0.0.1:{answers.page_port}/")
         self._say(f"On the sender: AE title {answers.ae_title}, the address of this machine, port {answers.port}")
 

@@ -113,10 +113,10 @@ def _is_path(text: str) -> bool:
 
 
 def _folder(text: str, folder: Path | None) -> FolderDestination:
-    path = (folder or Path()) / Path(text).expanduser()
-    if path.exists() and not path.is_dir():
-        raise WrongAnswer(f"{path} is a file; should be a folder")
-    return FolderDestination(kind="folder", path=Path(text))
+    path = Path(text).expanduser()  # now: the account that the node runs in may have another home
+    if (whole := (folder or Path()) / path).exists() and not whole.is_dir():
+        raise WrongAnswer(f"{whole} is a file; should be a folder")
+    return FolderDestination(kind="folder", path=path)
 
 
 def pipelines(text: str) -> tuple[str, ...]:

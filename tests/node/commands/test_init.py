@@ -173,7 +173,7 @@ def test_without_a_terminal_it_says_which_options_are_missing(tmp_path: Path, co
 
 
 def test_an_option_that_is_wrong_is_named_with_what_would_be_right(tmp_path: Path, condyle: Condyle) -> None:
-    ended = condyle("init", tmp_path / "config.yaml", "--yes", "--to", "pacs.example.org:104")
+    ended = condyle("init", tmp_path / "config.yaml", "--to", "pacs.example.org:104", "--yes")
     assert ended.returncode == 2
     assert "--to 'pacs.example.org:104': should be AE@HOST:PORT" in ended.stderr
     assert list(tmp_path.iterdir()) == []

@@ -47,7 +47,9 @@ def test_results_go_to_an_archive_a_url_or_a_folder(tmp_path: Path) -> None:
     assert assumed.port == 104
     assert isinstance(destination("https://vna.example.org/dicom-web"), DicomWebDestination)
     for folder in ("results", "./a@b:1", str(tmp_path), "~/results"):
-        assert isinstance(destination(folder, tmp_path), FolderDestination)
+        found = destination(folder, tmp_path)
+        assert isinstance(found, FolderDestination)
+        assert found.path == Path(folder).expanduser()
 
 
 @pytest.mark.parametrize(
