@@ -103,6 +103,7 @@ $(VENV)/installed: setup.cfg constraints.txt constraints-torch.txt constraints-t
 	$(VERIFIED) constraints.txt
 	$(BIN)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/pip check >/dev/null || { $(BIN)/pip check; exit 1; }
+	@$(BIN)/python -m compileall -q condyle dicom_sr pipelines node  # for accounts that may not write here
 	@touch $@
 
 # The site is built anew whenever a page or a source has changed: a page from the cache would hide its own warnings.

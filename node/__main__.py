@@ -158,6 +158,72 @@ def serve(
 
 
 @app.command()
+def init(
+    config: Annotated[
+        Path, typer.Argument(help="The configuration file to write.", envvar="CONDYLE_CONFIG", metavar="CONFIG")
+    ] = DEFAULT_CONFIG,
+    ae_title: Annotated[str | None, typer.Option(help="AE title of the node.", metavar="AE")] = None,
+    from_: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="Who may send: AE@ADDRESS or AE@NETWORK; can be repeated.", metavar="AE@ADDRESS"),
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            help="Where results go: AE@HOST:PORT, a DICOMweb URL or a folder; can be repeated.",
+            metavar="AE@HOST:PORT",
+        ),
+    ] = None,
+    pipeline: Annotated[
+        list[str] | None, typer.Option(help="What is to run; can be repeated; all: every one.", metavar="NAME")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="The data folder; by default data beside the file, or /var/lib/condyle/data for one in /etc."
+        ),
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="The DICOM port, by default 11112.", min=1, max=65535)] = None,
+    page_port: Annotated[
+        int | None, typer.Option(help="The port of the status page, by default 8090.", min=1, max=65535)
+    ] = None,
+    online: Annotated[
+        bool | None, typer.Option("--online/--offline", help="Whether destinations and senders are contacted.")
+    ] = None,
+    unit: Annotated[
+        Path | None, typer.Option(help="Where to write the systemd unit.", dir_okay=False, metavar="FILE")
+    ] = None,
+    no_unit: Annotated[bool, typer.Option("--no-unit", help="Write no systemd unit.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the defaults.")] = False,
+) -> None:
+    """Set up a node: ask a few questions, write its configuration, check it, and offer a systemd unit.
+
+    Each question can be answered by its option. Without a terminal all of them have to be, or --yes takes the defaults.
+    Nothing that is there is replaced without asking. Exit code as of condyle check.
+    """
+    from node.commands.init import Given
+    from node.commands.init import init as run
+
+    given = Given(
+        ae_title=ae_title,
+        senders=from_ or (),
+        destinations=to or (),
+        pipelines=pipeline or (),
+        data=data,
+        port=port,
+        page_port=page_port,
+        online=online,
+        unit=unit,
+        no_unit=no_unit,
+        overwrite=overwrite,
+        yes=yes,
+    )
+    raise typer.Exit(run(config, given))
+
+
+@app.command()
 def check(
     config: ConfigArgument = DEFAULT_CONFIG,
     online: Annotated[

@@ -379,5 +379,6 @@ def _packages_in(root: Path) -> list[Path]:
     return [
         path
         for path in sorted(root.iterdir())
-        if path.suffix in _OF_PYTHON or path.name in _needed() or (path / "__init__.py").is_file()
+        # not Path.is_file, which fails on folders that are closed, such as /lost+found where the node is started in /
+        if path.suffix in _OF_PYTHON or path.name in _needed() or os.path.isfile(path / "__init__.py")
     ]

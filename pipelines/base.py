@@ -41,6 +41,14 @@ class PipelineSettings(BaseModel):
         return tuple((name, str(value)) for name, value in settings.items())
 
 
+def takes_and_makes(pipeline: type[Pipeline]) -> tuple[str, str]:
+    """What a pipeline takes and what it makes, each in a few words for people who choose among pipelines.
+
+    It says so by the class attributes ``takes`` and ``makes``; one without them is known by its title alone.
+    """
+    return getattr(pipeline, "takes", ""), getattr(pipeline, "makes", pipeline.title)
+
+
 def wants_prior_report(pipeline: type[Pipeline]) -> bool:
     """Whether a pipeline compares with the patient's last report of its own.
 

@@ -10,14 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
 import httpx
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.table import Table
+from rich.console import Group
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
 from rich.text import Text
 
 from dicom_sr.words import counted
@@ -26,8 +27,8 @@ from node.config import Configuration, read
 from node.data_folder import keep_private
 from node.database.connection import open_database
 from node.demo import configuration, samples
-from node.demo.orthanc_process import Orthanc, OrthancFailed, OrthancMissing, plugin
-from node.demo.outcome import SampleOutcome, Sent, is_settled, outcome, progress
+from node.demo.orthanc_process import VIEWERS, Orthanc, OrthancFailed, OrthancMissing, plugin
+from node.demo.outcome import SampleOutcome, Sent, outcome, progress
 from node.demo.result_archive import FolderArchive, OrthancArchive, ResultArchive
 from node.demo.scanner import AE_TITLE, File, Receiver, Scanner
 
@@ -35,10 +36,9 @@ START_TIMEOUT_S = 60.0  # of the node; the first start of a fresh installation c
 STOP_TIMEOUT_S = 20.0
 PATIENCE_S = 900.0  # until every study is settled
 POLL_S = 0.2
-REASONS_SHOWN = 2  # in the table
 
-# a table that is piped into a file has no terminal whose width it could take
-console = SafeConsole(keep="\n", width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "130")))
+# what is piped into a file has no terminal whose width it could take
+console = SafeConsole(keep="\n", width=None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "120")))
 
 
 class DemoFailed(RuntimeError):
@@ -160,8 +160,9 @@ def send_all(
     node = Receiver(settings.node.ae_title, settings.receive.dimse.port)
     scanner = Scanner()
     sent = []
-    with bar("sending", len(studies)) as (shown, task):
-        for title, sample, files in studies:
+    with waiting(len(studies)) as show:
+        for number, (title, sample, files) in enumerate(studies):
+            show(number, f"sending {title}")
             if archive is not None and (trouble := scanner.send(files, archive)):
                 console.print(f"[yellow]the archive did not take all of {title}: {trouble}")
             if sample is not None and sample.record is not None:
@@ -169,17 +170,32 @@ def send_all(
             begin = time.monotonic()
             refused = scanner.send(files, node)
             sent.append(Sent(title, files, refused, time.monotonic() - begin, sample))
-            shown.advance(task)
     console.print(f"sent by {scanner.way([file for one in sent for file in one.files])}")
     return sent
 
 
 @contextmanager
-def bar(what: str, total: int | None) -> Iterator[tuple[Progress, TaskID]]:
-    """A progress bar with a description, gone when it is done."""
-    columns = [TextColumn("{task.description}"), BarColumn(), *([MofNCompleteColumn()] if total else [])]
-    with Progress(*columns, console=console, transient=True) as shown:
-        yield shown, shown.add_task(what, total=total)
+def waiting(total: int) -> Iterator[Callable[[int, str], None]]:
+    """Shows how many of `total` are done and what goes on, by the function that it gives.
+
+    On a terminal as a bar, which is gone in the end; in a file as a line whenever one more is done.
+    """
+    if console.is_terminal:
+        note = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+        columns = (BarColumn(12), MofNCompleteColumn(), TimeElapsedColumn(), note)
+        with Progress(*columns, console=console, transient=True, expand=True) as shown:
+            task = shown.add_task("", total=total)
+            yield lambda done, note: shown.update(task, completed=done, description=note)
+        return
+    told = -1
+
+    def line(done: int, note: str) -> None:
+        nonlocal told
+        if done > told:
+            console.print(Text(f"{done} of {total} done: {note}"), soft_wrap=True)
+        told = max(told, done)
+
+    yield line
 
 
 # ---- what came of it
@@ -198,9 +214,9 @@ def wait_and_look(settings: Configuration, archive: ResultArchive, sent: Sequenc
     database = open_database(settings.node.database_url)
     try:
         deadline = time.monotonic() + PATIENCE_S
-        with bar("waiting", None) as (shown, task):
-            while not is_settled(database, sent) and time.monotonic() < deadline:
-                shown.update(task, description=progress(database))
+        with waiting(len(sent)) as show:
+            while (now := progress(database, sent)).settled < len(sent) and time.monotonic() < deadline:
+                show(now.settled, f"waiting for {now.waiting_for}")
                 time.sleep(POLL_S)
         return [outcome(database, archive, one) for one in sent]
     finally:
@@ -208,65 +224,63 @@ def wait_and_look(settings: Configuration, archive: ResultArchive, sent: Sequenc
 
 
 def table(outcomes: Sequence[SampleOutcome], destination: str) -> Table:
-    """One row per study."""
-    shown = Table(title=f"What came of it (results go to {destination})", show_lines=True, expand=True)
-    for heading, share in (("sent", 5), ("matched", 7), ("ran", 5), ("came back", 5)):
-        shown.add_column(heading, ratio=share, overflow="fold")
-    shown.add_column("after the\nlast image", justify="right", no_wrap=True)
+    """A row per study: what was sent, why something ran or not, what came back and when."""
+    shown = Table(title=f"What came of it (results go to {destination})", title_justify="left", box=None, expand=True)
     shown.add_column("", width=1)
+    shown.add_column("sent, why it ran or not, and what came back", ratio=1, overflow="fold")
+    shown.add_column("after the\nlast image", justify="right", no_wrap=True)
     for one in outcomes:
-        instances = counted(len(one.sent.files), "instance")
-        sent = Text(f"{one.sent.title}\n").append(f"{instances} in {one.sent.seconds:.1f} s", "dim")
-        matched = Text("\n").join(_decision(*decision) for decision in one.decisions)
-        ran = Text("\n").join(
-            Text(f"{in_words(job.pipeline)}: {job.state}").append(f"\n{job.reason}" if job.reason else "", "dim")
-            for job in one.jobs
-        )
-        back = Text(one.returned_in_words or "nothing")
-        for line in one.lacking:
-            back.append(f"\n{line}", "red")
-        after = Text("\n".join(f"{job.after_last_image_s:.1f} s" for job in one.jobs))
-        shown.add_row(sent, matched, ran, back, after, Text("✓", "green") if one.good else Text("✗", "red"))
+        mark = Text("✓", "green") if one.good else Text("✗", "red")
+        title = Text(one.sent.title, "bold")
+        if one.sent.sample is not None:
+            title.append(f", {counted(len(one.sent.files), 'instance')}", "not bold dim")
+        lines = [title, Text(f"why:  {one.why}"), Text(f"back: {one.returned_in_words or 'nothing'}")]
+        last = max((job.after_last_image_s for job in one.jobs), default=None)
+        after = "" if last is None else f"{last:.1f} s"
+        shown.add_row(mark, Group(*lines, *(Text(line, "red") for line in one.lacking)), after)
     return shown
 
 
-def _decision(route: str, matched: bool, why: str) -> Text:
-    """What a route decided; of a long list of reasons the first, as the node's page has them all."""
-    reasons = why.split("; ")
-    summary = (
-        why
-        if len(reasons) <= REASONS_SHOWN + 1
-        else (f"{'; '.join(reasons[:REASONS_SHOWN])}; and {len(reasons) - REASONS_SHOWN} more clauses")
-    )
-    mark = Text("✓ ", "green") if matched else Text("✗ ", "red")
-    return mark.append(f"{in_words(route)}: ", "bold").append(summary, "not bold default")
+def where_to_look(
+    settings: Configuration, outcomes: Sequence[SampleOutcome], orthanc: Orthanc | None, results: Path
+) -> dict[str, str]:
+    """What to click, with its address: the page, a study with results there and in the archive, and files."""
+    page = page_url(settings)
+    found = {"the node's page": f"{page}/"}
+    study = next((one.sent.study_instance_uid for one in outcomes if one.good and one.returned), None)
+    if study is not None:
+        found["a study on it"] = f"{page}/studies/{study}"
+    if orthanc is not None:
+        words, address = ("the archive", f"{orthanc.url}/") if study is None else orthanc.page_of(study)
+        found[words] = address
+    return found | {"results as files": results.as_uri()}
 
 
-def in_words(name: str) -> str:
-    """A name of the code so that a table can break it."""
-    return name.replace("_", " ")
-
-
-def where_to_look(settings: Configuration, config: Path, orthanc: Orthanc | None, folder: Path, log: Path) -> str:
-    """Addresses to open in a browser."""
+def what_else(settings: Configuration, config: Path, log: Path) -> dict[str, str]:
+    """What to call in a terminal."""
     condyle = Path(sys.executable).with_name("condyle")
-    port = settings.receive.dimse.port
-    lines = [
-        f"the node's page   {page_url(settings)}/",
-        f"the archive       {orthanc.url}/app/explorer.html" if orthanc else f"the results       {folder}",
-        f"the node's log    {log}",
-        f"send more         storescu -aec {settings.node.ae_title} -aet {AE_TITLE} 127.0.0.1 {port} FILES",
-        f"the node's jobs   {condyle} jobs --config {config}",
-    ]
-    return "\n".join(lines)
+    receiver = f"127.0.0.1 {settings.receive.dimse.port}"
+    return {
+        "send more": f"storescu -aec {settings.node.ae_title} -aet {AE_TITLE} {receiver} FILES",
+        "the node's jobs": f"{condyle} jobs --config {config}",
+        "the node's log": str(log),
+    }
+
+
+def show_list(heading: str, entries: dict[str, str]) -> None:
+    """Print a short list, each address whole, also where the terminal is narrower."""
+    console.print(Text(f"\n{heading}", "bold"))
+    width = max(map(len, entries)) + 2
+    for words, address in entries.items():
+        console.print(Text(f"  {words:<{width}}").append(address, "cyan"), soft_wrap=True)
 
 
 # ---- all together
 def started_orthanc(stack: ExitStack, folder: Path) -> Orthanc | None:
     """Orthanc, until the stack ends; None, with a word about why, where it cannot be had."""
-    viewer = ("WebViewer",) if plugin("WebViewer") else ()
+    viewers = tuple(name for name in VIEWERS if plugin(name))
     try:
-        return stack.enter_context(Orthanc(folder, plugins=("DicomWeb", *viewer)))
+        return stack.enter_context(Orthanc(folder, plugins=("DicomWeb", *viewers)))
     except (OrthancMissing, OrthancFailed) as error:
         console.print(f"[yellow]{error}: results go to a folder instead")
         return None
@@ -280,12 +294,10 @@ def demo(own: Path | None, once: bool) -> int:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         studies = own_studies(own) if own else made_samples(folder / "samples")
         orthanc = started_orthanc(stack, folder / "orthanc")
-        destination = (
-            configuration.orthanc_destination(orthanc.ae_title, orthanc.dicom_port)
-            if orthanc
-            else configuration.folder_destination(results)
-        )
-        config = configuration.write(folder / "config.yaml", folder / "node", destination)
+        destinations = {"files": configuration.folder_destination(results)}
+        if orthanc:
+            destinations["archive"] = configuration.orthanc_destination(orthanc.ae_title, orthanc.dicom_port)
+        config = configuration.write(folder / "config.yaml", folder / "node", destinations)
         settings = stack.enter_context(running_node(config, log))
         sent = send_all(
             studies,
@@ -300,8 +312,9 @@ def demo(own: Path | None, once: bool) -> int:
             if not good:
                 console.print(Text(log.read_text(errors="replace")[-3000:], "dim"))
             return 0 if good else 1
-        console.print(where_to_look(settings, config, orthanc, results, log), highlight=False)
-        console.print("Models are trained on simulated data: for research only. Ctrl-C ends everything.")
+        show_list("Open in a browser", where_to_look(settings, outcomes, orthanc, results))
+        show_list("Or on the command line", what_else(settings, config, log))
+        console.print("\nModels are trained on simulated data: for research only. Ctrl-C ends everything.")
         signal.pause()
     return 0
 

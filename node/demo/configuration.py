@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from node.config.example import example_routes
 from node.demo import scanner
 from node.demo.orthanc_process import free_port
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "config.yaml"  # its routes are the demo's
 SHOWN = {"not_run_reports": True}  # a pipeline that was due and did not run is to be seen in the archive
 
 
@@ -24,17 +25,16 @@ def folder_destination(folder: Path) -> dict[str, Any]:
     return {"kind": "folder", "path": str(folder), "profile": SHOWN}
 
 
-def write(path: Path, data: Path, destination: dict[str, Any]) -> Path:
+def write(path: Path, data: Path, destinations: Mapping[str, dict[str, Any]]) -> Path:
     """Write a configuration with free ports to `path`; returns it.
 
     Parameters
     ----------
     data
         The node's data folder.
-    destination
-        Where all results go; it is called ``archive``.
+    destinations
+        Where all results go, by name.
     """
-    routes = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["routes"]
     configuration = {
         "node": {"ae_title": "CONDYLE", "data": str(data), "institution": "Demo"},
         "peers": {"scanner": {"ae_title": scanner.AE_TITLE, "networks": ["127.0.0.0/8"]}},
@@ -44,8 +44,8 @@ def write(path: Path, data: Path, destination: dict[str, Any]) -> Path:
             "study_quiet_s": 4,
             "disk_floor_mb": 200,
         },
-        "routes": {name: {**route, "destinations": ["archive"]} for name, route in routes.items()},
-        "destinations": {"archive": destination},
+        "routes": {name: {**route, "destinations": list(destinations)} for name, route in example_routes().items()},
+        "destinations": dict(destinations),
         "status": {"port": free_port()},
     }
     path.write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")

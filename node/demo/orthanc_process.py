@@ -19,6 +19,12 @@ from typing import Any, Self
 
 import httpx
 
+# plugins that show a study, the best first, with the address of one: of the study by its UID or by Orthanc's identifier
+VIEWERS = {
+    "OHIF": ("it in OHIF", "/ohif/viewer?StudyInstanceUIDs={uid}"),
+    "StoneWebViewer": ("it in the archive", "/stone-webviewer/index.html?study={uid}"),
+    "WebViewer": ("it in the archive", "/app/explorer.html#study?uuid={identifier}"),  # opened there, series by series
+}
 PLUGINS = Path("/usr/share/orthanc/plugins")  # where Debian puts them
 START_TIMEOUT_S = 30.0
 FIRST_PORT, OUTGOING_PORTS = 10_240, 32_768  # Linux gives ports from the second number on to outgoing connections
@@ -255,6 +261,14 @@ class Orthanc:
         """The SOP Instance UIDs in the archive, or in one study of it."""
         query = {} if study_instance_uid is None else {"StudyInstanceUID": study_instance_uid}
         return frozenset(one["MainDicomTags"]["SOPInstanceUID"] for one in self.find_tags("Instance", **query))
+
+    def page_of(self, study_instance_uid: str) -> tuple[str, str]:
+        """What shows a study, in words, and its address: the best viewer that is loaded, else Orthanc's own page."""
+        loaded = [VIEWERS[name] for name in VIEWERS if str(plugin(name)) in self._plugins]
+        words, address = loaded[0] if loaded else ("it in the archive", "/app/explorer.html#study?uuid={identifier}")
+        found = self.find_tags("Study", StudyInstanceUID=study_instance_uid)
+        identifier = found[0]["ID"] if found else ""
+        return words, self.url + address.format(uid=study_instance_uid, identifier=identifier)
 
     def file(self, sop_instance_uid: str) -> bytes:
         """One instance, as Orthanc keeps it.

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_sr.words import counted
 from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.outbox import UNSETTLED
@@ -18,6 +19,7 @@ from node.demo.result_archive import ResultArchive, Stored, in_words
 from node.demo.samples import Sample
 from node.demo.scanner import File
 
+_OF_STATE: dict[str, str] = {JobState.DONE: "ran", JobState.UNSUITABLE: "did not run"}  # in the sentence that says why
 ENDED = {JobState.DONE, JobState.UNSUITABLE, JobState.FAILED}
 
 
@@ -46,6 +48,7 @@ class Sent:
 class JobOutcome:
     """What one job of a sent study came to."""
 
+    route: str
     pipeline: str
     state: str
     reason: str
@@ -68,6 +71,32 @@ class SampleOutcome:
         return not self.lacking
 
     @property
+    def why(self) -> str:
+        """Why what ran did, and what did not run did not, in one line."""
+        if not self.jobs:
+            return f"nothing ran: {self._nearest()}"
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for job in self.jobs:
+            what, why = _OF_STATE.get(job.state, job.state), job.reason or self._matched(job.route)
+            pipelines = reasons.setdefault((what, why), [])
+            if job.pipeline not in pipelines:  # of several series each has a job
+                pipelines.append(job.pipeline)
+        return "; ".join(
+            f"{' and '.join(map(spaced, pipelines))} {what}{f': {why}' if why else ''}"
+            for (what, why), pipelines in reasons.items()
+        )
+
+    def _matched(self, route: str) -> str:
+        return next((why for name, matched, why in self.decisions if matched and name == route), "")
+
+    def _nearest(self) -> str:
+        """What the route did not find that had the fewest clauses against it."""
+        nearest = min(self.decisions, key=lambda decision: decision[2].count("; "), default=None)
+        if nearest is None:
+            return "no route was asked"
+        return f"{spaced(nearest[0])} came nearest, but {nearest[2]}"
+
+    @property
     def returned_in_words(self) -> str:
         """What came back, for people."""
         return in_words(self.returned)
@@ -75,29 +104,58 @@ class SampleOutcome:
 
 def is_settled(database: Database, sent: Sequence[Sent]) -> bool:
     """Has everything been decided and run, and everything made been delivered, refused or given up?"""
-    studies = [one.study_instance_uid for one in sent if not one.refused]
+    return progress(database, sent).settled == len(sent)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the node is with what was sent."""
+
+    settled: int  # studies
+    waiting_for: str  # in a few words
+
+
+def progress(database: Database, sent: Sequence[Sent]) -> Progress:
+    """How far the node is, as of now; a study that was refused is settled."""
+    studies = {one.study_instance_uid for one in sent if not one.refused}
     with Session(database) as session:
         series = session.scalars(select(SeriesRow).where(SeriesRow.study_instance_uid.in_(studies))).all()
-        if {one.study_instance_uid for one in series} != set(studies):
-            return False
-        if any(min(one.routed_instances, one.study_routed_instances) < one.instances for one in series):
-            return False
-        states = session.scalars(select(JobRow.state).where(JobRow.study_instance_uid.in_(studies))).all()
-        if not set(states) <= ENDED:
-            return False
-        return session.scalars(select(OutboxRow.id).where(UNSETTLED).limit(1)).first() is None
+        jobs = session.execute(
+            select(JobRow.study_instance_uid, JobRow.pipeline, JobRow.state).where(
+                JobRow.study_instance_uid.in_(studies)
+            )
+        ).all()
+        unsent = session.scalars(
+            select(JobRow.study_instance_uid)
+            .join(OutboxRow, OutboxRow.job_id == JobRow.id)
+            .where(JobRow.study_instance_uid.in_(studies), UNSETTLED)
+        ).all()
+    undecided = studies - {one.study_instance_uid for one in series} | {
+        one.study_instance_uid
+        for one in series
+        if min(one.routed_instances, one.study_routed_instances) < one.instances
+    }
+    open_jobs = [(study, pipeline, state) for study, pipeline, state in jobs if state not in ENDED]
+    unsettled = undecided | {study for study, _, _ in open_jobs} | set(unsent)
+    settled = sum(one.study_instance_uid not in unsettled for one in sent)
+    return Progress(settled, _waiting_for(len(undecided), open_jobs, len(unsent)))
 
 
-def progress(database: Database) -> str:
-    """What the node is doing, in a few words."""
-    with Session(database) as session:
-        states = session.scalars(select(JobRow.state)).all()
-        waiting = session.scalars(select(OutboxRow.id).where(UNSETTLED)).all()
-    running = [f"{states.count(state)} {state}" for state in JobState if state in states]
-    return (
-        ", ".join([*running, *([f"{len(waiting)} objects to send"] if waiting else [])])
-        or "waiting for the series' end"
+def _waiting_for(undecided: int, jobs: Sequence[tuple[str, str, str]], unsent: int) -> str:
+    running = dict.fromkeys(spaced(pipeline) for _, pipeline, state in jobs if state == JobState.RUNNING)
+    queued = sum(state == JobState.QUEUED for _, _, state in jobs)
+    parts = (
+        [f"{', '.join(running)} to run"] if running else [],
+        [counted(queued, "queued job")] if queued else [],
+        [f"{counted(unsent, 'object')} to be sent"] if unsent else [],
+        [f"the last image of {counted(undecided, 'study')}"] if undecided else [],
     )
+    return ", ".join(part for some in parts for part in some) or "the last answers"
+
+
+def spaced(name: str) -> str:
+    """A name of the code as people write it."""
+    return name.replace("_", " ")
 
 
 def outcome(database: Database, archive: ResultArchive, sent: Sent) -> SampleOutcome:
@@ -141,7 +199,9 @@ def outcome(database: Database, archive: ResultArchive, sent: Sent) -> SampleOut
 def _job(session: Session, record: JobRow, last: datetime | None) -> JobOutcome:
     delivered = session.scalars(select(OutboxRow.delivered).where(OutboxRow.job_id == record.id)).all()
     end = max([record.updated, *(moment for moment in delivered if moment is not None)])
-    return JobOutcome(record.pipeline, record.state, record.reason, (end - (last or record.created)).total_seconds())
+    return JobOutcome(
+        record.route, record.pipeline, record.state, record.reason, (end - (last or record.created)).total_seconds()
+    )
 
 
 def _lacking(sent: Sent, jobs: Sequence[JobOutcome], made: set[str], returned: Sequence[Stored]) -> list[str]:

@@ -68,6 +68,8 @@ class HandFootScoring:
     name: ClassVar[str] = "hand_foot_scoring"
     version: ClassVar[str] = "1.0"
     title: ClassVar[str] = "Sharp/van der Heijde scoring"
+    takes: ClassVar[str] = "radiographs of hands and feet"
+    makes: ClassVar[str] = "Sharp/van der Heijde scores of every site, totals, change"
     level: ClassVar[Literal["series", "study"]] = "study"
     needs_context: ClassVar[bool] = False
     wants_prior_report: ClassVar[bool] = True  # `pipelines.base.wants_prior_report`

@@ -60,6 +60,11 @@ class JointClassification:
     name: ClassVar[str] = "joint_classification"
     version: ClassVar[str] = "1.0"
     title: ClassVar[str] = "Joint classification"
+    takes: ClassVar[str] = "ultrasound of finger joints (stills, cines), HR-pQCT of a metacarpal head"
+    makes: ClassVar[str] = (
+        'pattern of RA, PsA or healthy, or "undetermined" with the reason; attention maps, key frames, position among '
+        "known cases"
+    )
     level: ClassVar[Literal["series", "study"]] = "series"
     needs_context: ClassVar[bool] = False
     own_scale: ClassVar[tuple[Code, ...]] = codes.LATENT

@@ -63,6 +63,8 @@ class KneeOaRisk:
     name: ClassVar[str] = "knee_oa_risk"
     version: ClassVar[str] = "1.0"
     title: ClassVar[str] = "Knee osteoarthritis risk from the record"
+    takes: ClassVar[str] = "the patient's record, when a knee study arrives or on request"
+    makes: ClassVar[str] = "risk of knee osteoarthritis with its interval, and the factors behind it"
     level: ClassVar[Literal["series", "study"]] = "study"
     needs_context: ClassVar[bool] = True
     answers_from_record: ClassVar[bool] = True

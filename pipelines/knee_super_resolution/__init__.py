@@ -67,6 +67,8 @@ class KneeSuperResolution:
     name: ClassVar[str] = "knee_super_resolution"
     version: ClassVar[str] = "1.0"
     title: ClassVar[str] = "Knee MR super-resolution"
+    takes: ClassVar[str] = "knee MR series with thick slices"
+    makes: ClassVar[str] = "thin-slice series, uncertainty map, quality figures"
     level: ClassVar[Literal["series", "study"]] = "series"
     needs_context: ClassVar[bool] = False
     settings_type: ClassVar[type[PipelineSettings]] = KneeSuperResolutionSettings

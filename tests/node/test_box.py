@@ -12,6 +12,7 @@ import pytest
 
 from node import box
 from tests.needs import need_a_box
+from tests.privileges import held_to_permissions
 
 LOG = logging.getLogger(__name__)
 ALONE = """
@@ -129,6 +130,13 @@ def test_only_what_can_be_imported_is_seen_of_a_folder_of_packages(tmp_path: Pat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [path.name for path in box._packages_in(tmp_path)] == ["module.py", "one-1.0.dist-info", "package"]
+
+
+def test_folders_that_are_closed_to_the_account_hold_nothing_to_import(tmp_path: Path) -> None:
+    (tmp_path / "module.py").touch()
+    (tmp_path / "lost+found").mkdir(0o000)  # as in /, where systemd starts a unit that names no folder
+    with held_to_permissions():
+        assert [path.name for path in box._packages_in(tmp_path)] == ["module.py"]
 
 
 def test_in_a_box_localhost_is_the_box() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from pipelines.base import PipelineSettings, answers_from_record, own_scale, wants_prior_report
+from pipelines.base import PipelineSettings, answers_from_record, own_scale, takes_and_makes, wants_prior_report
 from pipelines.registry import names, pipeline_type
 
 
@@ -56,3 +57,17 @@ def test_coordinates_in_the_space_of_a_model_are_on_its_own_scale() -> None:
     assert {name: len(own_scale(pipeline_type(name))) for name in names() if own_scale(pipeline_type(name))} == {
         "joint_classification": 3
     }
+
+
+def test_the_readme_says_of_each_pipeline_what_it_says_of_itself() -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    for name in ("hand_foot_scoring", "joint_classification", "knee_oa_risk", "knee_super_resolution"):
+        takes, makes = takes_and_makes(pipeline_type(name))
+        assert f"| `{name}` | {takes} | {makes} |" in readme
+
+
+def test_a_pipeline_that_does_not_say_what_it_makes_is_known_by_its_title() -> None:
+    class Silent:
+        title = "Silent"
+
+    assert takes_and_makes(Silent) == ("", "Silent")  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
+from node.commands.terminal import SafeConsole
 from node.demo import __main__ as demo
 from node.demo import orthanc_process as demo_orthanc
 from node.demo import samples
@@ -76,8 +79,16 @@ def test_ones_own_images_come_back_as_results_and_ctrl_c_leaves_nothing(tmp_path
     with started(tmp_path, "--input", str(small_knee(tmp_path / "mine"))) as process:
         told = read_up_to(process, "Ctrl-C ends everything")
         assert "passed over, because not DICOM: 1 of 7 files" in told
-        assert "knee super resolution: every clause holds" in told
-        assert "1 MR series" in told
+        assert "why:  knee super resolution ran: every clause holds" in told
+        assert "back: 1 MR series" in told
+        assert "0 of 1 done: waiting for " in told
+        assert "\x1b" not in told, "what goes into a file has no control characters"
+        assert "\r" not in told
+        addresses = dict(re.findall(r"^  (\S.*?)  +((?:http|file)://\S+)$", told, re.MULTILINE))
+        assert {"the node's page", "a study on it", "it in the archive", "results as files"} == set(addresses)
+        files = Path(addresses.pop("results as files").removeprefix("file://"))
+        assert list(files.rglob("*.dcm"))
+        assert [httpx.get(address).status_code for address in addresses.values()] == [200, 200, 200]
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=120)
     assert process.returncode == 0, rest
@@ -94,8 +105,29 @@ def test_without_orthanc_results_go_to_a_folder_and_the_table_says_so(
     told = re.sub(r"\s+", " ", capsys.readouterr().out)
     assert "Orthanc is not installed: results go to a folder instead" in told
     assert "results go to the folder" in told
-    assert "1 MR series" in told
+    assert "back: 1 MR series" in told
     assert left_behind(tmp_path) == []
+
+
+def test_on_a_terminal_a_bar_says_what_is_waited_for_and_is_gone_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    terminal = SafeConsole(keep="\n", file=shown, force_terminal=True, width=80, color_system=None)
+    monkeypatch.setattr(demo, "console", terminal)
+    with demo.waiting(10) as show:
+        show(3, "waiting for 4 objects to be sent")
+    assert "3/10" in shown.getvalue()
+    assert "waiting for 4 objects to be sent" in shown.getvalue()
+    assert shown.getvalue().endswith("\x1b[2K"), "its line is cleared"
+
+
+def test_in_a_file_each_number_that_is_done_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(demo, "console", SafeConsole(keep="\n", file=shown, width=40))
+    with demo.waiting(2) as show:
+        for done, note in ((0, "waiting for the last image of 2 studies"), (0, "another"), (1, "waiting for knees")):
+            show(done, note)
+    lines = ["0 of 2 done: waiting for the last image of 2 studies", "1 of 2 done: waiting for knees"]
+    assert shown.getvalue().splitlines() == lines
 
 
 def test_a_folder_without_dicom_is_told_and_starts_nothing(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from pydicom.uid import (
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database, open_database
-from node.database.tables import Base, JobRow, ObjectRow, OutboxRow, SeriesRow
-from node.demo.outcome import SampleOutcome, Sent, is_settled, outcome
+from node.database.tables import Base, DecisionRow, JobRow, ObjectRow, OutboxRow, SeriesRow
+from node.demo.outcome import SampleOutcome, Sent, is_settled, outcome, progress
 from node.demo.result_archive import Stored, in_words
 from node.demo.samples import Expected, Sample
 from node.demo.scanner import File
@@ -62,7 +62,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database.dispose()
 
 
-def job(database: Database, state: str, lines: str, *made: Stored) -> None:
+def job(database: Database, state: str, lines: str, *made: Stored, reason: str = "") -> None:
     """A job that made these objects, whose lines of the outbox are in the state `lines`."""
     with Session(database) as session, session.begin():
         session.add(
@@ -76,6 +76,7 @@ def job(database: Database, state: str, lines: str, *made: Stored) -> None:
                 settings={},
                 destinations=["archive"],
                 state=state,
+                reason=reason,
                 created=NOW,
                 updated=NOW + timedelta(seconds=7),
             )
@@ -102,6 +103,12 @@ def job(database: Database, state: str, lines: str, *made: Stored) -> None:
 def told(database: Database, archive: Holding, *expected: Expected, refused: str = "") -> SampleOutcome:
     sample = Sample("knee", lambda _folder: None, expected)
     return outcome(database, archive, Sent("knee", (SOURCE,), refused, 0.1, sample))
+
+
+def decided(database: Database, route: str, matched: bool, why: str) -> None:
+    with Session(database) as session, session.begin():
+        fields = {"route": route, "level": "series", "study_instance_uid": "1.1", "series_instance_uid": "1.1.1"}
+        session.add(DecisionRow(**fields, matched=matched, trace={"why": why}, decided=NOW))
 
 
 KNEE = Expected("knee", derived_series=1)
@@ -163,3 +170,49 @@ def test_objects_are_told_in_words() -> None:
     two_pages = Stored("1.9.2", SecondaryCaptureImageStorage, "1.9")
     private = Stored("1.5.1", "1.2.3.4", "1.5")
     assert in_words((private, CAPTURE, two_pages, REPORT)) == "2 captures, 1 report, 1 other object"
+
+
+# ---- why, in one line
+def test_what_ran_says_what_its_route_found(database: Database) -> None:
+    decided(database, "other", False, "Modality: MR instead of US")
+    decided(database, "knee", True, "every clause holds")
+    job(database, "done", "delivered")
+    assert told(database, Holding()).why == "knee ran: every clause holds"
+
+
+def test_what_could_not_run_says_its_own_reason(database: Database) -> None:
+    decided(database, "knee", True, "every clause holds")
+    job(database, "unsuitable", "delivered", reason="a slice is missing")
+    assert told(database, Holding()).why == "knee did not run: a slice is missing"
+
+
+def test_where_nothing_ran_the_route_with_the_fewest_clauses_against_it_is_told(database: Database) -> None:
+    decided(database, "hand_scores", False, "Modality: MR instead of DX; series.body_part: head instead of hand")
+    decided(database, "knee_risk", False, "series.body_part: head instead of knee")
+    why = told(database, Holding()).why
+    assert why == "nothing ran: knee risk came nearest, but series.body_part: head instead of knee"
+
+
+# ---- how far it is
+@pytest.mark.parametrize(
+    ("state", "lines", "settled", "waiting_for"),
+    [
+        ("running", "delivered", 0, "knee to run"),
+        ("queued", "delivered", 0, "1 queued job"),
+        ("sending", "waiting", 0, "1 object to be sent"),
+        ("done", "delivered", 1, "the last answers"),
+    ],
+)
+def test_progress_says_what_is_waited_for(
+    database: Database, state: str, lines: str, settled: int, waiting_for: str
+) -> None:
+    job(database, state, lines, CAPTURE)
+    now = progress(database, [Sent("knee", (SOURCE,), "", 0.1)])
+    assert (now.settled, now.waiting_for) == (settled, waiting_for)
+
+
+def test_progress_counts_studies_that_nobody_decided_about_and_none_that_was_refused(database: Database) -> None:
+    other = File(Path("b.dcm"), MRImageStorage, "2.1.1.1", "2.1.1", "2.1", ExplicitVRLittleEndian, "MR", "")
+    now = progress(database, [Sent("one", (SOURCE,), "", 0.1), Sent("other", (other,), "", 0.1)])
+    assert (now.settled, now.waiting_for) == (1, "the last image of 1 study")
+    assert progress(database, [Sent("other", (other,), "0xA700", 0.1)]).settled == 1
