@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,27 +36,43 @@ def certificates(configuration: Configuration) -> Iterator[CheckResult]:
             yield CheckResult(key, "good", f"{tls.certificate} and its key can be used")
 
 
+@dataclass(frozen=True)
+class Validity:
+    """How long what a key of the configuration names is valid."""
+
+    key: str
+    path: Path
+    begins: datetime
+    ends: datetime
+
+
 def certificate_dates(configuration: Configuration) -> Iterator[CheckResult]:
     """Certificates that have run out, or will within a month."""
     now = datetime.now(UTC)
+    for one in validities(configuration):
+        if one.ends < now:
+            ended = f"{one.path}: has run out on {one.ends:%Y-%m-%d}; should be renewed"
+            yield CheckResult(one.key, "bad", ended)
+        elif one.begins > now:
+            yield CheckResult(one.key, "bad", f"{one.path}: is not valid before {one.begins:%Y-%m-%d %H:%M} UTC")
+        elif one.ends < now + RENEW_BEFORE:
+            yield CheckResult(one.key, "doubtful", f"{one.path}: runs out on {one.ends:%Y-%m-%d}; renew it")
+
+
+def validities(configuration: Configuration) -> Iterator[Validity]:
+    """How long each certificate that can be read is valid."""
     for key, tls in _tls_sections(configuration):
         for name, path in (("certificate", tls.certificate), ("trusted", tls.trusted)):
             try:
                 found = _certificates_in(path) if path is not None else []
             except (OSError, ValueError):  # `certificates` says so
                 continue
+            if path is None or not found:
+                continue
             # of a chain the node's own comes first; of trusted authorities one that has not run out is enough
             ends = found[0].not_valid_after_utc if name == "certificate" else None
-            ends = ends or max((one.not_valid_after_utc for one in found), default=None)
-            if ends is None:
-                continue
-            if ends < now:
-                yield CheckResult(f"{key}.{name}", "bad", f"{path}: has run out on {ends:%Y-%m-%d}; should be renewed")
-            elif found[0].not_valid_before_utc > now:
-                begins = found[0].not_valid_before_utc
-                yield CheckResult(f"{key}.{name}", "bad", f"{path}: is not valid before {begins:%Y-%m-%d %H:%M} UTC")
-            elif ends < now + RENEW_BEFORE:
-                yield CheckResult(f"{key}.{name}", "doubtful", f"{path}: runs out on {ends:%Y-%m-%d}; renew it")
+            ends = ends or max(one.not_valid_after_utc for one in found)
+            yield Validity(f"{key}.{name}", path, found[0].not_valid_before_utc, ends)
 
 
 def _tls_sections(configuration: Configuration) -> Iterator[tuple[str, Tls]]:

@@ -14,14 +14,18 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from node.config import Configuration
 from node.database import outbox, taking_back
-from node.database.jobs import NEXT, Job, JobState
+from node.database.after_commit import after_commit
+from node.database.jobs import BY_HAND, NEXT, Job, JobState
 from node.database.outbox import UNSETTLED
 from node.database.states import ForbiddenTransition, OutboxState, require
-from node.database.tables import EventRow, JobRow, OutboxRow, WithdrawalRow
+from node.database.tables import EventRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow, WithdrawalRow
 from node.errors import JobNotFound
+from node.metrics import JOBS_ENDED, LATENCY, QUEUE_WAIT
 
 CANCELLED = "cancelled by an operator"
 PAGE = 500  # jobs that a search looks at, at a time
+MANY = 500  # series of a job that are looked at for when the last image came
+ENDED = (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
 
 
 def node_name(configuration: Configuration) -> str:
@@ -117,12 +121,55 @@ def move(
     if job.state == state:
         return job
     require(NEXT, f"job {job_id}", JobState(job.state), state)
+    _count(session, job, state, now or datetime.now(UTC))
     job.state, job.reason, job.updated = state, reason, now or datetime.now(UTC)
     if state == JobState.QUEUED:
         job.step, job.attempt = "", 0
     job.cleaned = None  # what it makes now is cleaned up in its turn
     note(session, job_id, state.value, detail or reason, now=now)
     return job
+
+
+def _count(session: Session, job: JobRow, state: JobState, now: datetime) -> None:
+    """Have the change be counted, with how long it took, once it is committed."""
+    name = (job.pipeline, job.route)
+    if job.state == JobState.QUEUED and state == JobState.RUNNING:
+        wait_s = max(0.0, (now - job.updated).total_seconds())
+        after_commit(session, lambda: QUEUE_WAIT.labels(*name).observe(wait_s))
+    elif state in ENDED:
+        after_commit(session, JOBS_ENDED.labels(*name, state.value).inc)
+        if state == JobState.DONE and (latency_s := _latency_s(session, job, now)) is not None:
+            after_commit(session, lambda: LATENCY.labels(*name).observe(latency_s))
+
+
+def _latency_s(session: Session, job: JobRow, now: datetime) -> float | None:
+    """Seconds from the last image of a job to its delivery; None where nobody waited for it since then.
+
+    So it is of what a route ran in shadow, of what an operator started or had decided about once more, and of what was
+    done before and is sent again.
+    """
+    of_job = (
+        SeriesRow.study_instance_uid == job.study_instance_uid,
+        SeriesRow.series_instance_uid.in_(job.series_instance_uids[:MANY]),
+    )
+    if job.shadow or job.route == BY_HAND or not job.series_instance_uids:
+        return None
+    last, decided = session.execute(
+        select(func.max(SeriesRow.last_received, type_=Instant), func.max(SeriesRow.completed, type_=Instant)).where(
+            *of_job
+        )
+    ).one()
+    of_study = session.scalar(select(StudyRow.completed).where(StudyRow.study_instance_uid == job.study_instance_uid))
+    decided = max(filter(None, (decided, of_study)), default=None)
+    again = decided is not None and decided < job.created  # a decision is written down after its jobs
+    if last is None or again or _was_done(session, job.id):
+        return None
+    return max(0.0, (now - min(last, job.created)).total_seconds())  # what came later is of another job
+
+
+def _was_done(session: Session, job_id: str) -> bool:
+    done = select(EventRow.id).where(EventRow.job_id == job_id, EventRow.what == JobState.DONE.value)
+    return session.scalar(done.limit(1)) is not None
 
 
 def count_start(session: Session, job_id: str, step: str, most: int) -> int | None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -157,7 +158,7 @@ class _Page:
         self._remarks = {"destinations": self._destinations_remark, **remarks}
         self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
         self._asked_for = AskedFor(database)
-        self._metrics = Metrics(database, self._node.data, self._disk_floor_mb, connections)
+        self._metrics = Metrics(configuration, database, connections, self._answers)
         self.verdicts = VerdictPage(configuration, database, self._verdict, self._refused, self._plain)
         self._templates = Jinja2Templates(directory=HERE / "templates")
         self._templates.env.finalize = _finalized
@@ -307,7 +308,7 @@ class _Page:
         return JSONResponse({"ready": not problems, "checks": answers}, status_code=503 if problems else 200)
 
     def metrics(self, _request: Request) -> Response:
-        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
     # ----
     @property
@@ -316,7 +317,12 @@ class _Page:
 
     def _problems(self) -> dict[str, str]:
         """What keeps the node from being ready, by name."""
-        return _found({"database": self._database_problem, "disk": self._disk_problem, **self._checks})
+        return {name: why for name, why in self._answers().items() if why}
+
+    def _answers(self) -> dict[str, str | None]:
+        """What must work for the node to be ready, by name: why it does not, or None."""
+        checks = {"database": self._database_problem, "disk": self._disk_problem, **self._checks}
+        return {name: check() for name, check in checks.items()}
 
     def _well_being(self) -> dict[str, dict[str, str]]:
         """What every page says at its top."""
