@@ -37,6 +37,7 @@ from node.config.sections import (
     VerdictSettings,
     WatchedFolder,
 )
+from node.config.telemetry import TelemetrySettings
 from node.config.values import AETitle, FilePath, Name, Network, Port, Section, Tls
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "RunSettings",
     "Section",
     "StatusSettings",
+    "TelemetrySettings",
     "Tls",
     "TokenSection",
     "VerdictSettings",

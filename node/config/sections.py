@@ -19,6 +19,7 @@ from node.config.callbacks import CallbackReceiver
 from node.config.notifications import EmailDestination, WebhookDestination
 from node.config.profile import Profile
 from node.config.shadow_routes import filled_in
+from node.config.telemetry import TelemetrySettings
 from node.config.values import (
     Account,
     AETitle,
@@ -493,6 +494,7 @@ class Configuration(Section):
     priors: PriorSettings = PriorSettings()
     verdicts: VerdictSettings = VerdictSettings()
     history: HistorySettings = HistorySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     status: StatusSettings = StatusSettings()
 
     @model_validator(mode="before")

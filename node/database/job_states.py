@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from node.config import Configuration
 from node.database import outbox, taking_back
 from node.database.after_commit import after_commit
-from node.database.jobs import BY_HAND, NEXT, Job, JobState
+from node.database.jobs import BY_HAND, NEXT, ON_REQUEST, Job, JobState
 from node.database.outbox import UNSETTLED
 from node.database.states import ForbiddenTransition, OutboxState, require
 from node.database.tables import EventRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow, WithdrawalRow
@@ -24,7 +24,7 @@ from node.metrics import JOBS_ENDED, LATENCY, QUEUE_WAIT
 
 CANCELLED = "cancelled by an operator"
 PAGE = 500  # jobs that a search looks at, at a time
-MANY = 500  # series of a job that are looked at for when the last image came
+MANY = 500  # series of a job that are looked at, for when its images came
 ENDED = (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
 
 
@@ -145,31 +145,31 @@ def _count(session: Session, job: JobRow, state: JobState, now: datetime) -> Non
 def _latency_s(session: Session, job: JobRow, now: datetime) -> float | None:
     """Seconds from the last image of a job to its delivery; None where nobody waited for it since then.
 
-    So it is of what a route ran in shadow, of what an operator started or had decided about once more, and of what was
-    done before and is sent again.
+    So it is of what a route ran in shadow, and of what was done before and is sent again.
     """
-    of_job = (
+    done_before = select(EventRow.id).where(EventRow.job_id == job.id, EventRow.what == JobState.DONE.value).limit(1)
+    if job.shadow or not waits_since_its_images(session, job) or session.scalar(done_before) is not None:
+        return None
+    last = session.scalar(select(func.max(SeriesRow.last_received, type_=Instant)).where(*series_of(job)))
+    return None if last is None else max(0.0, (now - min(last, job.created)).total_seconds())  # later: another job's
+
+
+def waits_since_its_images(session: Session, job: JobRow) -> bool:
+    """Whether a job was decided about when its images had come; not by an operator, nor once more, nor on request."""
+    if job.route in (BY_HAND, ON_REQUEST) or not job.series_instance_uids:
+        return False
+    by_series = session.scalar(select(func.max(SeriesRow.completed, type_=Instant)).where(*series_of(job)))
+    by_study = session.scalar(select(StudyRow.completed).where(StudyRow.study_instance_uid == job.study_instance_uid))
+    decided = [moment for moment in (by_series, by_study) if moment is not None]
+    return not decided or max(decided) >= job.created  # a decision is written down after its jobs
+
+
+def series_of(job: JobRow) -> tuple[ColumnElement[bool], ...]:
+    """The series of a job; of very many the first."""
+    return (
         SeriesRow.study_instance_uid == job.study_instance_uid,
         SeriesRow.series_instance_uid.in_(job.series_instance_uids[:MANY]),
     )
-    if job.shadow or job.route == BY_HAND or not job.series_instance_uids:
-        return None
-    last, decided = session.execute(
-        select(func.max(SeriesRow.last_received, type_=Instant), func.max(SeriesRow.completed, type_=Instant)).where(
-            *of_job
-        )
-    ).one()
-    of_study = session.scalar(select(StudyRow.completed).where(StudyRow.study_instance_uid == job.study_instance_uid))
-    decided = max(filter(None, (decided, of_study)), default=None)
-    again = decided is not None and decided < job.created  # a decision is written down after its jobs
-    if last is None or again or _was_done(session, job.id):
-        return None
-    return max(0.0, (now - min(last, job.created)).total_seconds())  # what came later is of another job
-
-
-def _was_done(session: Session, job_id: str) -> bool:
-    done = select(EventRow.id).where(EventRow.job_id == job_id, EventRow.what == JobState.DONE.value)
-    return session.scalar(done.limit(1)) is not None
 
 
 def count_start(session: Session, job_id: str, step: str, most: int) -> int | None:
