@@ -27,6 +27,7 @@ from node.database.tables import (
 )
 from node.status.connections import Connections
 from node.status.page import build_app
+from tests.node.commands.test_check import key_and_certificate
 from tests.node.status.conftest import Morning
 from tests.serving import client_of
 
@@ -161,6 +162,15 @@ def test_without_its_database_a_node_says_what_it_has_counted_and_that_it_is_not
     assert found["condyle_part_ready", "database"] == 0
     assert ("condyle_instances_received_total", "dimse") in found
     assert ("condyle_jobs", KNEE, "queued") not in found
+
+
+def test_a_certificate_says_when_it_runs_out(configuration: Configuration, database: Database, tmp_path: Path) -> None:
+    key_and_certificate(tmp_path, "", days=10)
+    tls = {"certificate": str(tmp_path / "cert.pem"), "key": str(tmp_path / "key.pem")}
+    with_tls = Configuration.model_validate({**configuration.model_dump(mode="json"), "status": {"tls": tls}})
+    with client_of(build_app(with_tls, database)) as client:
+        ends = figures(client)["condyle_certificate_expires_timestamp_seconds", "status.tls.certificate"]
+    assert ends == pytest.approx((datetime.now(UTC) + timedelta(days=10)).timestamp(), abs=120)
 
 
 def test_what_was_turned_away_is_counted(configuration: Configuration, database: Database) -> None:
