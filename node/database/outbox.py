@@ -466,6 +466,20 @@ class Failing:
 
 def failing(session: Session, before: datetime) -> list[Failing]:
     """The destinations at which something has waited since before then, and was tried; by name."""
+    counts = select(func.count()).select_from(OutboxRow)
+    return [
+        Failing(
+            name,
+            began,
+            session.scalars(counts.where(OutboxRow.destination == name, WAITS)).one(),
+            takes_some=takes_some,
+        )
+        for name, (began, takes_some) in failing_since(session, before).items()
+    ]
+
+
+def failing_since(session: Session, before: datetime) -> dict[str, tuple[datetime, bool]]:
+    """As `failing`, without counting what waits: since when, and whether the destination has taken others since."""
     since = func.min(OutboxRow.failing_since, type_=Instant)
     rows = session.execute(
         select(OutboxRow.destination, since)
@@ -473,17 +487,15 @@ def failing(session: Session, before: datetime) -> list[Failing]:
         .group_by(OutboxRow.destination)
         .order_by(OutboxRow.destination)
     ).all()
-    counts, taken = select(func.count()).select_from(OutboxRow), select(OutboxRow.id).limit(1)
-    return [
-        Failing(
-            name,
+    taken = select(OutboxRow.id).limit(1)
+    return {
+        name: (
             began,
-            session.scalars(counts.where(OutboxRow.destination == name, WAITS)).one(),
             session.scalar(taken.where(OutboxRow.destination == name, _TAKEN, OutboxRow.delivered > began)) is not None,
         )
         for name, began in rows
         if began is not None
-    ]
+    }
 
 
 def count_unclear(session: Session, line_id: int) -> int:

@@ -224,14 +224,14 @@ def _outbox(session: Session, destinations: list[str], now: datetime) -> Iterato
         labels=["destination"],
     )
     found = {one.destination: one for one in standing.waiting(session, destinations)}
-    failing = {one.destination: one for one in outbox.failing(session, now)}
+    failing = outbox.failing_since(session, now)
     for name in destinations:
         one, fails = found.get(name), failing.get(name)
         waiting.add_metric([name, "waiting"], one.objects if one else 0)
         oldest.add_metric([name], max(0.0, (now - one.since).total_seconds()) if one else 0)
-        up.add_metric([name], 0 if fails and not fails.takes_some else 1)
+        up.add_metric([name], 0 if fails and not fails[1] else 1)
         if fails:
-            since.add_metric([name], fails.since.timestamp())
+            since.add_metric([name], fails[0].timestamp())
     yield from (waiting, oldest, up, since)
 
 

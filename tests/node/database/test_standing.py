@@ -62,7 +62,7 @@ def test_each_is_found_by_its_index_however_many_rows_there_are(database: Databa
         "job_open": standing.open_jobs,
         # of a destination and a state, which one index has and the other is of
         "outbox_(waiting|by_state).*(destination|=)": lambda session: standing.waiting(session, ["pacs"]),
-        "outbox_failing": lambda session: outbox.failing(session, NOW),
+        "outbox_failing": lambda session: outbox.failing_since(session, NOW),
         "instance_given_up": standing.images_given_up,
         "ix_series_last_received": standing.last_image,
     }
