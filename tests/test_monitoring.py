@@ -113,7 +113,7 @@ def test_panels_have_a_name_of_their_own_and_lie_side_by_side() -> None:
 
 @promtool
 def test_each_alert_comes_when_it_is_due_and_not_before() -> None:
-    for command in (["check", "rules", ALERTS], ["test", "rules", RULE_TESTS]):
+    for command in (["check", "rules", str(ALERTS)], ["test", "rules", str(RULE_TESTS)]):
         said = subprocess.run(["promtool", *command], capture_output=True, text=True, timeout=60, check=False)
         assert said.returncode == 0, said.stdout + said.stderr
     tested = {

@@ -26,6 +26,7 @@ from node.config.certificates import validities
 from node.database import outbox, standing
 from node.database.connection import Database
 from node.database.job_states import ENDED
+from node.database.jobs import JobState
 from node.database.states import AssociationOutcome
 from node.models.versions import Versions, constructed, placed
 from node.receive.status import Status
@@ -125,9 +126,10 @@ class Metrics(Collector):
 
     def _certificates(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
-            "condyle_certificate_expires_timestamp_seconds", "When a certificate of the configuration runs out",
+            "condyle_certificate_expires_timestamp_seconds",
+            "When a certificate of the configuration runs out",
             labels=["key"],
-        )  # fmt: skip
+        )
         if time.monotonic() - self._certificates_read > READ_CERTIFICATES_S:
             self._ends = {one.key: one.ends for one in validities(self._configuration)}
             self._certificates_read = time.monotonic()
@@ -202,7 +204,7 @@ def _queue(session: Session, pipelines: list[str], now: datetime) -> Iterator[Me
         for state in standing.OPEN:
             one = found.get((pipeline, state))
             jobs.add_metric([pipeline, state.value], one.count if one else 0)
-            if state == standing.OPEN[0]:
+            if state == JobState.QUEUED:
                 oldest.add_metric([pipeline], max(0.0, (now - one.since).total_seconds()) if one else 0)
     yield jobs
     yield oldest
