@@ -65,6 +65,7 @@ from node.send.outbox import Sender
 from node.status.app import build_app
 from node.status.connections import Connections
 from node.status.web_server import WebServer
+from node.telemetry.traces import Traces, why_no_traces
 from node.verdicts.intake import Intake
 
 log = logging.getLogger(__name__)
@@ -212,6 +213,13 @@ class Node:
             verdicts.loop.start()
             stack.callback(verdicts.loop.stop)
             remarks["verdicts"] = verdicts.loop.problem
+        if (no_traces := why_no_traces(configuration)) is not None:
+            remarks["traces"] = lambda: no_traces
+        elif configuration.telemetry.otlp_endpoint is not None:
+            traces = Traces(configuration, database, now)
+            traces.loop.start()
+            stack.callback(traces.stop)
+            remarks["traces"] = traces.loop.problem
         children = receivers(self._path, configuration.receive.dimse.processes)
         children.keep_alive()
         stack.callback(children.stop)

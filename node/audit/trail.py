@@ -23,6 +23,7 @@ from node.config import Configuration
 from node.database import audit
 from node.database.connection import Database
 from node.database.tables import AUDIT_LOST, AuditHeadRow, AuditRow
+from node.network.syslog_client import Line as SyslogLine
 from node.network.syslog_client import Severity, SyslogClient
 from node.progress import goes_on
 
@@ -167,17 +168,16 @@ class AuditTrail:
         Raises
         ------
         PeerUnavailable
-            If it does not take them; they are sent again.
+            If it does not take them; they are sent again, also those of them that it took.
         """
         if self._server is None:
             return 0
         count = 0
         while links := self._next_to_send():
             goes_on()
-            for link in links:
-                self._server.send(link.message, Severity.NOTICE, link.at, MESSAGE_KIND)
-                self._note_sent(link.number)
-                count += 1
+            self._server.send(*(SyslogLine(link.message, Severity.NOTICE, link.at, MESSAGE_KIND) for link in links))
+            self._note_sent(links[-1].number)
+            count += len(links)
         return count
 
     def _send(self) -> None:

@@ -38,6 +38,7 @@ from node.config.sections import (
     VerdictSettings,
     WatchedFolder,
 )
+from node.config.telemetry import TelemetrySettings
 from node.config.values import AETitle, FilePath, Name, Network, Port, Section, Tls
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "Section",
     "StatusSettings",
     "SyslogChannel",
+    "TelemetrySettings",
     "Tls",
     "TokenSection",
     "VerdictSettings",

@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Literal
+from urllib.parse import urlsplit
 
 from dicom_sr.words import counted
 from node import box, gpus
 from node.config.alert_checks import alerts, clear_passwords
 from node.config.certificates import certificate_dates, certificates
 from node.config.check_result import CheckResult as CheckResult
-from node.config.notifications import EmailDestination, Notification, WebhookDestination
+from node.config.notifications import EmailDestination, Notification, WebhookDestination, without_path
 from node.config.secret_files import read_record_key, read_secret, read_token
 from node.config.sections import (
     Configuration,
@@ -32,6 +33,7 @@ from node.config.sections import (
     Hl7Destination,
     Peer,
 )
+from node.config.telemetry import MISSING, packages_missing, read_headers
 from node.config.viewer_checks import viewers
 from node.errors import ConfigurationError
 from node.folders import lies_in
@@ -136,6 +138,10 @@ def _secret_files(configuration: Configuration) -> Iterator[tuple[str, Path, Cal
         for file in ("password_file", "secret_file", "trusted")
         if isinstance(destination, Notification) and hasattr(destination, file)
     ]
+    telemetry = configuration.telemetry
+    shown += [("telemetry.trusted", telemetry.trusted)]
+    if telemetry.headers_file is not None:
+        yield "telemetry.headers_file", telemetry.headers_file, partial(read_headers, telemetry.headers_file)
     shown += [
         (f"run_requests.callbacks.{name}.{file}", getattr(receiver, file))
         for name, receiver in configuration.run_requests.callbacks.items()
@@ -150,6 +156,31 @@ def _secret_files(configuration: Configuration) -> Iterator[tuple[str, Path, Cal
     for key, path in shown:
         if path is not None:
             yield key, path, partial(read_secret, key, path)
+
+
+# ---- traces
+def traces(configuration: Configuration) -> Iterator[CheckResult]:
+    """Can traces be made, and does what they name or show cross the network in clear?"""
+    telemetry = configuration.telemetry
+    if telemetry.otlp_endpoint is None:
+        if telemetry.headers_file is not None:
+            sentence = "without telemetry.otlp_endpoint no trace is sent, and nobody sees these headers"
+            yield CheckResult("telemetry.headers_file", "doubtful", sentence)
+        return
+    server = without_path(telemetry.otlp_endpoint)
+    if packages_missing():
+        yield CheckResult("telemetry.otlp_endpoint", "bad", f"{server}: {MISSING}")
+        return
+    secret = "the headers" if telemetry.headers_file else "the Study Instance UIDs" if telemetry.uids else ""
+    parts = urlsplit(telemetry.otlp_endpoint)
+    if secret and parts.scheme == "http" and not _only_this_machine(parts.hostname or ""):
+        sentence = f"{server}: {secret} cross the network in clear; should be https://"
+        yield CheckResult("telemetry.otlp_endpoint", "doubtful", sentence)
+    elif not parts.path.strip("/"):
+        sentence = f"{server}: has no path; collectors take traces at {server}/v1/traces"
+        yield CheckResult("telemetry.otlp_endpoint", "doubtful", sentence)
+    else:
+        yield CheckResult("telemetry.otlp_endpoint", "good", f"traces go to {server}")
 
 
 # ---- notifications
@@ -498,6 +529,7 @@ OFFLINE = (
     alerts,
     verdicts,
     merges,
+    traces,
     open_doors,
     environment,
     graphics,

@@ -21,6 +21,7 @@ from node.config.callbacks import CallbackReceiver
 from node.config.notifications import EmailDestination, WebhookDestination
 from node.config.profile import Profile
 from node.config.shadow_routes import filled_in
+from node.config.telemetry import TelemetrySettings
 from node.config.values import (
     Account,
     AETitle,
@@ -490,6 +491,7 @@ class Configuration(Section):
     history: HistorySettings = HistorySettings()
     audit: AuditSettings = AuditSettings()
     alerts: AlertSettings = AlertSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     status: StatusSettings = StatusSettings()
 
     @model_validator(mode="before")

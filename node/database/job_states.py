@@ -14,14 +14,18 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from node.config import Configuration
 from node.database import outbox, taking_back
-from node.database.jobs import NEXT, Job, JobState
+from node.database.after_commit import after_commit
+from node.database.jobs import BY_HAND, NEXT, ON_REQUEST, Job, JobState
 from node.database.outbox import UNSETTLED
 from node.database.states import ForbiddenTransition, OutboxState, require
-from node.database.tables import EventRow, JobRow, OutboxRow, WithdrawalRow
+from node.database.tables import EventRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow, WithdrawalRow
 from node.errors import JobNotFound
+from node.metrics import JOBS_ENDED, LATENCY, QUEUE_WAIT
 
 CANCELLED = "cancelled by an operator"
 PAGE = 500  # jobs that a search looks at, at a time
+MANY = 500  # series of a job that are looked at, for when its images came
+ENDED = (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
 
 
 def node_name(configuration: Configuration) -> str:
@@ -117,12 +121,55 @@ def move(
     if job.state == state:
         return job
     require(NEXT, f"job {job_id}", JobState(job.state), state)
+    _count(session, job, state, now or datetime.now(UTC))
     job.state, job.reason, job.updated = state, reason, now or datetime.now(UTC)
     if state == JobState.QUEUED:
         job.step, job.attempt = "", 0
     job.cleaned = None  # what it makes now is cleaned up in its turn
     note(session, job_id, state.value, detail or reason, now=now)
     return job
+
+
+def _count(session: Session, job: JobRow, state: JobState, now: datetime) -> None:
+    """Have the change be counted, with how long it took, once it is committed."""
+    name = (job.pipeline, job.route)
+    if job.state == JobState.QUEUED and state == JobState.RUNNING:
+        wait_s = max(0.0, (now - job.updated).total_seconds())
+        after_commit(session, lambda: QUEUE_WAIT.labels(*name).observe(wait_s))
+    elif state in ENDED:
+        after_commit(session, JOBS_ENDED.labels(*name, state.value).inc)
+        if state == JobState.DONE and (latency_s := _latency_s(session, job, now)) is not None:
+            after_commit(session, lambda: LATENCY.labels(*name).observe(latency_s))
+
+
+def _latency_s(session: Session, job: JobRow, now: datetime) -> float | None:
+    """Seconds from the last image of a job to its delivery; None where nobody waited for it since then.
+
+    So it is of what a route ran in shadow, and of what was done before and is sent again.
+    """
+    done_before = select(EventRow.id).where(EventRow.job_id == job.id, EventRow.what == JobState.DONE.value).limit(1)
+    if job.shadow or not waits_since_its_images(session, job) or session.scalar(done_before) is not None:
+        return None
+    last = session.scalar(select(func.max(SeriesRow.last_received, type_=Instant)).where(*series_of(job)))
+    return None if last is None else max(0.0, (now - min(last, job.created)).total_seconds())  # later: another job's
+
+
+def waits_since_its_images(session: Session, job: JobRow) -> bool:
+    """Whether a job was decided about when its images had come; not by an operator, nor once more, nor on request."""
+    if job.route in (BY_HAND, ON_REQUEST) or not job.series_instance_uids:
+        return False
+    by_series = session.scalar(select(func.max(SeriesRow.completed, type_=Instant)).where(*series_of(job)))
+    by_study = session.scalar(select(StudyRow.completed).where(StudyRow.study_instance_uid == job.study_instance_uid))
+    decided = [moment for moment in (by_series, by_study) if moment is not None]
+    return not decided or max(decided) >= job.created  # a decision is written down after its jobs
+
+
+def series_of(job: JobRow) -> tuple[ColumnElement[bool], ...]:
+    """The series of a job; of very many the first."""
+    return (
+        SeriesRow.study_instance_uid == job.study_instance_uid,
+        SeriesRow.series_instance_uid.in_(job.series_instance_uids[:MANY]),
+    )
 
 
 def count_start(session: Session, job_id: str, step: str, most: int) -> int | None:

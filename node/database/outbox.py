@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -14,17 +15,19 @@ from sqlalchemy.orm import Session
 from dicom_sr.profile import LATER_KINDS, EncodedObject, Kind
 from dicom_sr.words import counted
 from node.data_folder import resolved, to_store
+from node.database.after_commit import after_commit
 from node.database.queries import in_chunks
 from node.database.states import OUTBOX, ForbiddenTransition, OutboxState, WithdrawalState, before
 from node.database.tables import Instant, JobRow, ObjectRow, OutboxRow, WithdrawalRow
 from node.errors import JobFailed
+from node.metrics import CONFIRMED
 
 UNSETTLED: ColumnElement[bool] = or_(  # lines that still have a way to go
     OutboxRow.state == OutboxState.WAITING, and_(OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm)
 )
 
 # The states stand in the statement itself: only so a database sees that an index of such lines will do.
-_WAITS: ColumnElement[bool] = OutboxRow.state == literal(OutboxState.WAITING.value, literal_execute=True)
+WAITS: ColumnElement[bool] = OutboxRow.state == literal(OutboxState.WAITING.value, literal_execute=True)
 _TAKEN: ColumnElement[bool] = OutboxRow.state.in_((OutboxState.DELIVERED, OutboxState.CONFIRMED))
 _UNASKED: ColumnElement[bool] = and_(  # delivered, to be confirmed, and in no transaction yet
     OutboxRow.state == literal(OutboxState.DELIVERED.value, literal_execute=True),
@@ -233,7 +236,7 @@ def next_job(session: Session, destination: str, now: datetime) -> str | None:
     """The job that has waited longest for the destination and is due; one that fails again and again goes behind."""
     return session.scalar(
         select(OutboxRow.job_id)
-        .where(OutboxRow.destination == destination, _WAITS, OutboxRow.not_before <= now)
+        .where(OutboxRow.destination == destination, WAITS, OutboxRow.not_before <= now)
         .order_by(OutboxRow.not_before, OutboxRow.id)
         .limit(1)
     )
@@ -242,7 +245,7 @@ def next_job(session: Session, destination: str, now: datetime) -> str | None:
 def count_sent(session: Session, job_id: str) -> int:
     """How many objects destinations have taken of the job, or will take whatever becomes of it: its derived series."""
     series = select(ObjectRow.sop_instance_uid).where(ObjectRow.job_id == job_id, ObjectRow.kind == "derived_series")
-    on_their_way = and_(_WAITS, OutboxRow.sop_instance_uid.in_(series))
+    on_their_way = and_(WAITS, OutboxRow.sop_instance_uid.in_(series))
     counts = select(func.count()).select_from(OutboxRow)
     return session.scalars(counts.where(OutboxRow.job_id == job_id, or_(_TAKEN, on_their_way))).one()
 
@@ -463,6 +466,20 @@ class Failing:
 
 def failing(session: Session, before: datetime) -> list[Failing]:
     """The destinations at which something has waited since before then, and was tried; by name."""
+    counts = select(func.count()).select_from(OutboxRow)
+    return [
+        Failing(
+            name,
+            began,
+            session.scalars(counts.where(OutboxRow.destination == name, WAITS)).one(),
+            takes_some=takes_some,
+        )
+        for name, (began, takes_some) in failing_since(session, before).items()
+    ]
+
+
+def failing_since(session: Session, before: datetime) -> dict[str, tuple[datetime, bool]]:
+    """As `failing`, without counting what waits: since when, and whether the destination has taken others since."""
     since = func.min(OutboxRow.failing_since, type_=Instant)
     rows = session.execute(
         select(OutboxRow.destination, since)
@@ -470,17 +487,15 @@ def failing(session: Session, before: datetime) -> list[Failing]:
         .group_by(OutboxRow.destination)
         .order_by(OutboxRow.destination)
     ).all()
-    counts, taken = select(func.count()).select_from(OutboxRow), select(OutboxRow.id).limit(1)
-    return [
-        Failing(
-            name,
+    taken = select(OutboxRow.id).limit(1)
+    return {
+        name: (
             began,
-            session.scalars(counts.where(OutboxRow.destination == name, _WAITS)).one(),
             session.scalar(taken.where(OutboxRow.destination == name, _TAKEN, OutboxRow.delivered > began)) is not None,
         )
         for name, began in rows
         if began is not None
-    ]
+    }
 
 
 def count_unclear(session: Session, line_id: int) -> int:
@@ -592,7 +607,8 @@ def confirm(session: Session, destination: str, uids: Collection[str], answer: s
     """
     for chunk in in_chunks(sorted(uids)):
         here = (OutboxRow.destination == destination, OutboxRow.sop_instance_uid.in_(chunk))
-        _change(session, OutboxState.CONFIRMED, *here, columns={"answer": answer})
+        if confirmed := _change(session, OutboxState.CONFIRMED, *here, columns={"answer": answer}):
+            after_commit(session, partial(CONFIRMED.labels(destination).inc, confirmed))
 
 
 def enter_transaction(session: Session, lines: Iterable[int], transaction_uid: str) -> None:

@@ -171,6 +171,7 @@ class InstanceRow(Base):
         _partial("instance_made_by_us", "received", where="made_by_us = 1", postgresql="made_by_us"),
         _partial("instance_to_look_into", "received", where="looks_left > 0"),
         _partial("instance_key_objects", "received", where=f"sop_class_uid = '{KEY_OBJECTS}'"),
+        _partial("instance_given_up", "received", where="given_up <> ''"),
         _partial("instance_rejected", "study_instance_uid", where="rejected <> ''"),
     )
 
@@ -271,6 +272,7 @@ class JobRow(Base):
     __table_args__ = (
         Index("job_by_state", "state", "created", "id"),
         _partial("job_not_cleaned", "updated", "id", where="cleaned IS NULL"),
+        _partial("job_open", "pipeline", "state", "updated", where="state IN ('queued', 'running', 'sending')"),
     )
 
 

@@ -17,12 +17,14 @@ from sqlalchemy.orm import Session
 from dicom_sr.series import Instance, Series
 from node.config import Configuration, Route
 from node.database import audit
+from node.database.after_commit import after_commit
 from node.database.connection import Database
 from node.database.jobs import Job, job_id
 from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
 from node.database.rejections import rejected_images
 from node.database.tables import NOT_DECIDED, AssociationRow, DecisionRow, InstanceRow, JobRow, SeriesRow
 from node.errors import MustWait, ReadingFailed
+from node.metrics import DECISIONS
 from node.models.versions import Versions, constructed, placed
 from node.reading import Reader
 from node.route.completion import Complete, Completion, images_of, was_fetched
@@ -261,6 +263,7 @@ class Dispatcher:
                     decided=now,
                 )
             )
+            after_commit(session, DECISIONS.labels(decision.route, str(decision.matched).lower()).inc)
 
 
 def _log(complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job]) -> None:

@@ -27,12 +27,14 @@ from dicom_sr.words import counted
 from node.config import Configuration, Destination, FhirDestination
 from node.data_folder import job_folder
 from node.database import job_patients, job_states, outbox
+from node.database.after_commit import after_commit
 from node.database.connection import Database
 from node.database.device import of_device
 from node.database.jobs import ON_REQUEST, JobState
 from node.database.tables import WORKER_DIED, JobRow
 from node.errors import JobFailed, MustWait, NodeError, NoRoom, ReaderDied, StorageAway, WorkerDied
 from node.files import FULL, free_bytes, is_full
+from node.metrics import STEP
 from node.models.versions import placed
 from node.reading import Reader
 from node.run.choice import Choice, choose
@@ -373,6 +375,11 @@ class Flow:
                 job_states.note_version(session, job_id, step.pipeline_version)
             if step.weights:
                 job_states.note_weights(session, job_id, step.weights)
+            self._count_step(session, job, name, time.perf_counter() - start)
+
+    @staticmethod
+    def _count_step(session: Session, job: JobRow, name: str, seconds: float) -> None:
+        after_commit(session, partial(STEP.labels(job.pipeline, job.route, name).observe, seconds))
 
     def _asked(self, job: JobRow) -> tuple[Path, str, Settings]:
         """What every request to a worker begins with."""
@@ -511,6 +518,7 @@ class Flow:
         with Session(self._database) as session, session.begin():
             job_states.note_prior(session, job.id, prior.note)
             job_states.note(session, job.id, "earlier report", prior.summary, seconds=time.perf_counter() - start)
+            self._count_step(session, job, "earlier report", time.perf_counter() - start)
         folder.write_prior(prior.content, prior.note)
 
     # ---- encode
@@ -670,6 +678,7 @@ class Flow:
             job_states.move(session, job.id, state, reason=reason)
             if step is not None:
                 job_states.note(session, job.id, step, seconds=time.perf_counter() - start)
+                self._count_step(session, job, step, time.perf_counter() - start)
             if not waiting:
                 job_states.settle(session, job.id)
 

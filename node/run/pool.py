@@ -21,10 +21,12 @@ from node.box import TASKS, Process
 from node.database.job_states import CANCELLED
 from node.errors import JobFailed, MustWait, NoRoom, StorageAway, WorkerDied
 from node.files import FULL, is_full
+from node.metrics import WORKERS, WORKERS_BUSY
 from node.run import messages
 from node.run.job_view import JobView
 from node.run.messages import (
     Answer,
+    Check,
     Done,
     Encode,
     Failed,
@@ -166,6 +168,7 @@ class Pool:
 
     def start(self) -> None:
         """Start the processes, so that they are warm when the first job comes."""
+        WORKERS.set(self.size)
         for slot in range(self.size):
             with contextlib.suppress(MustWait):  # the next call tries again
                 self._workers[slot] = self._new(slot)
@@ -229,7 +232,8 @@ class Pool:
         try:
             worker = self._ready(slot)
             began()
-            return self._converse(worker, request, series_there, cancelled)
+            with WORKERS_BUSY.labels(request.pipeline, _step(request)).track_inprogress():
+                return self._converse(worker, request, series_there, cancelled)
         finally:
             with self._condition:
                 self._free.append(slot)
@@ -385,3 +389,8 @@ class Pool:
         if worker.view is not None and worker.view.is_full:
             limit = f"run.memory_limit_mb, {self._memory_limit_mb} MB"
             raise JobFailed(f"wrote more than {limit}, to its folder and /tmp")
+
+
+def _step(request: JobRequest) -> str:
+    """What a worker is at, as the timeline of a job calls it."""
+    return "prepare" if isinstance(request, Check) else type(request).__name__.lower()

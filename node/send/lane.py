@@ -33,12 +33,14 @@ from node.config import (
     WebhookDestination,
 )
 from node.database import job_states, outbox
+from node.database.after_commit import after_commit
 from node.database.connection import Database
 from node.database.outbox import OutboxLine
 from node.database.states import ForbiddenTransition, OutboxState
 from node.database.tables import OutboxRow
 from node.errors import PeerUnavailable
 from node.files import digest_of
+from node.metrics import DELIVERED_BYTES, DELIVERIES, DELIVERY_RETRIES
 from node.network.associations import Associations
 from node.progress import goes_on
 from node.send.commitment_requests import CommitmentRequests
@@ -337,11 +339,13 @@ class Lane:
                 pause_s = back_off_s(outbox.attempts(session, line.line), self._first_retry_s)
                 now = self._clock()
                 outbox.put_off(session, line.line, answer.text, now + timedelta(seconds=pause_s), now=now)
+                self._count_retry(session)
             case Outcome.UNCLEAR:
                 times = outbox.count_unclear(session, line.line)
                 if times < MAXIMUM_UNCLEAR:
                     pause = timedelta(seconds=back_off_s(times, self._first_retry_s))
                     outbox.put_off(session, line.line, answer.text, self._clock() + pause, now=self._clock())
+                    self._count_retry(session)
                 else:
                     self._move(session, line, OutboxState.REFUSED, f"{answer.text}, sent {times} times")
 
@@ -362,7 +366,13 @@ class Lane:
         except ForbiddenTransition as error:
             log.info("late answer", extra={"sop_instance_uid": line.sop_instance_uid, "reason": str(error)})
             return False
+        after_commit(session, DELIVERIES.labels(self._name, state.value).inc)
+        if state is OutboxState.DELIVERED:
+            after_commit(session, lambda: DELIVERED_BYTES.labels(self._name).inc(line.size))
         return True
+
+    def _count_retry(self, session: Session) -> None:
+        after_commit(session, DELIVERY_RETRIES.labels(self._name).inc)
 
     def _head(self, session: Session, job_id: str) -> int | None:
         """The job's line that is next."""
@@ -380,6 +390,7 @@ class Lane:
             if (head := self._head(session, job_id)) is not None:
                 outbox.put_off(session, head, reason, until, now=self._clock(), count=True)
                 outbox.hold_back(session, self._name, job_id)
+                self._count_retry(session)
 
     def _sum_up(self, job_id: str, lines: Sequence[int]) -> None:
         """Add to the job's timeline what became of the lines, and close the job if that was all."""

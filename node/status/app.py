@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from node.status.connections import Connections
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
+from node.status.pages.alerts import AlertsPage
 from node.status.pages.audit import AuditPage
 from node.status.pages.now import NowPage
 from node.status.pages.study import StudyPages
@@ -78,10 +80,11 @@ def build_app(
     overview = Overview(database, {name: where(of) for name, of in destinations.items()})
     health = Health(configuration, database, overview, checks or {}, remarks or {})
     site = Site(configuration, health)
-    metrics = Metrics(database, node.data, configuration.receive.disk_floor_mb, connections)
+    metrics = Metrics(configuration, database, connections, health.answers)
     pages = (
         NowPage(site, configuration, database, overview, health),
         StudyPages(site, node.data, database, overview),
+        AlertsPage(site, configuration, database),
         AuditPage(site, database),
         VerdictPage(site, configuration, database, overview),
     )
@@ -100,7 +103,7 @@ def build_app(
 
 
 def _metrics(metrics: Metrics, _request: Request) -> Response:
-    return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+    return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 class _WithHeaders:

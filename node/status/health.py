@@ -50,7 +50,12 @@ class Health:
 
     def problems(self) -> dict[str, str]:
         """What keeps the node from being ready, by name."""
-        return _found({"database": self._database_problem, "disk": self._disk_problem, **self._checks})
+        return {name: why for name, why in self.answers().items() if why}
+
+    def answers(self) -> dict[str, str | None]:
+        """What must work for the node to be ready, by name: why it does not, or None."""
+        checks = {"database": self._database_problem, "disk": self._disk_problem, **self._checks}
+        return {name: check() for name, check in checks.items()}
 
     def remarks(self) -> dict[str, str]:
         """What is wrong and can wait, by name."""

@@ -36,7 +36,7 @@ class MenuEntry:
     role: Role = Role.VIEWER  # who sees it
 
 
-MENU = (MenuEntry("/", "Now"), MenuEntry("/audit", "Audit", Role.ADMINISTRATOR))
+MENU = (MenuEntry("/", "Now"), MenuEntry("/alerts", "Alerts"), MenuEntry("/audit", "Audit", Role.ADMINISTRATOR))
 
 
 class Site:

@@ -159,3 +159,26 @@ def _postgresql(connection: Connection, statement: str, parameters: Any) -> Iter
                 rows = text("SELECT reltuples FROM pg_class WHERE relname = :name")
                 if wholly == "off" or (connection.scalar(rows, {"name": match[1]}) or 0) >= LARGE:
                     yield match[1]
+
+
+@contextmanager
+def plans(database: Database) -> Iterator[list[str]]:
+    """Afterwards: how the database would answer what is asked inside, by its statistics and without whole tables."""
+    ran: list[tuple[str, Any]] = []
+    found: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        ran.append((statement, parameters))
+
+    event.listen(database, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(database, "before_cursor_execute", note)
+    with database.connect() as connection:
+        sqlite = database.dialect.name == "sqlite"
+        if not sqlite:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))  # small tables are rightly read whole
+        for statement, parameters in ran:
+            explain = f"EXPLAIN {'QUERY PLAN ' if sqlite else ''}{statement}"
+            found += [str(line[-1]) for line in connection.exec_driver_sql(explain, parameters)]

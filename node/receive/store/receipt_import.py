@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
+from prometheus_client import Counter as Metric
 from sqlalchemy import JSON, Connection, Row, Select, Table, Update, and_, bindparam, case, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
@@ -44,6 +45,13 @@ from node.database.tables import (
     StudyRow,
 )
 from node.files import write_whole
+from node.metrics import (
+    ASSOCIATIONS,
+    INSTANCES_NOT_STORED,
+    INSTANCES_RECEIVED,
+    INSTANCES_REPEATED,
+    RECEIVED_BYTES,
+)
 from node.progress import goes_on
 from node.receive.store.locks import LeaderLock
 from node.receive.store.receipt_log import (
@@ -72,6 +80,7 @@ BUSY_SHARE = 0.1  # of the time the import works at most, in larger batches, so 
 LONGEST_POLL_S = 0.5
 ABANDONED_CHECK_S = 2.0
 LONGEST_WHO = 128
+UNKNOWN_WAY = "unknown"  # of an instance whose association is not on record
 NOT_RECORDED = "not-recorded.lines"  # beside the logs: what the database refused of them
 BATCH_BYTES = 256 * 1024  # of a log, some 700 receipts a transaction
 
@@ -83,11 +92,16 @@ audits = cast(Table, AuditRow.__table__)
 notes = cast(Table, KeyObjectRow.__table__)
 
 # The statements are made once: building and compiling one costs SQLAlchemy more than the database takes to run it.
-KNOWN_ASSOCIATIONS = select(associations.c.id).where(associations.c.id.in_(bindparam("keys", expanding=True)))
-OUTCOMES = select(associations.c.id, associations.c.outcome).where(
+KNOWN_ASSOCIATIONS = select(associations.c.id, associations.c.times).where(
     associations.c.id.in_(bindparam("keys", expanding=True))
 )
-KNOWN_COUNTS = select(audits.c.counted_as).where(audits.c.counted_as.in_(bindparam("keys", expanding=True)))
+OUTCOMES = select(associations.c.id, associations.c.way, associations.c.outcome).where(
+    associations.c.id.in_(bindparam("keys", expanding=True))
+)
+WAYS = select(associations.c.id, associations.c.way).where(associations.c.id.in_(bindparam("keys", expanding=True)))
+KNOWN_COUNTS = select(audits.c.counted_as, audits.c.times).where(
+    audits.c.counted_as.in_(bindparam("keys", expanding=True))
+)
 KNOWN_INSTANCES = (
     select(
         instances.c.sop_instance_uid,
@@ -389,15 +403,18 @@ class ReceiptImport:
     def _close_open_associations(self, process: str) -> None:
         """A process died: what it had open was lost. What it had acknowledged is all there."""
         with self._database.begin() as connection:
-            lost = connection.execute(
+            ways = connection.scalars(
                 update(associations)
                 .where(
                     associations.c.id.startswith(f"{process}-"),
                     associations.c.outcome.in_(before(ASSOCIATION, AssociationOutcome.LOST)),
                 )
                 .values(ended=datetime.now(UTC), outcome=AssociationOutcome.LOST, reason="The receiving process ended")
-            ).rowcount
-        log.warning("a receiving process ended", extra={"receiver": process, "associations": lost})
+                .returning(associations.c.way)
+            ).all()
+        for way in ways:
+            ASSOCIATIONS.labels(way, AssociationOutcome.LOST.value).inc()
+        log.warning("a receiving process ended", extra={"receiver": process, "associations": len(ways)})
 
     def _bring_in(self, entries: Sequence[Entry]) -> None:
         """Write `entries`; one that the database refuses is kept beside the logs instead of stopping all others."""
@@ -454,14 +471,32 @@ class ReceiptImport:
 
     def _write(self, entries: Sequence[Entry]) -> None:
         """One transaction for `entries`, in the order that keeps an association's end after its instances."""
+        counts = _Counts()
         with self._database.begin() as connection:
-            _write_associations(connection, entries)
-            _write_instances(connection, _of(Stored, entries))
+            _write_associations(connection, entries, counts)
+            _write_instances(connection, _of(Stored, entries), counts)
             _count(connection, COUNT_STORED, [*_of(Stored, entries), *_of(CameBack, entries)])
             _write_synced(connection, _of(Synced, entries))
             _write_audit(connection, entries)
-            _write_not_stored(connection, _of(Failed, entries))
-            _write_ends(connection, _of(Closed, entries))
+            _write_not_stored(connection, _of(Failed, entries), counts)
+            _write_ends(connection, _of(Closed, entries), counts)
+        counts.tell()
+
+
+class _Counts:
+    """What one transaction adds to the node's counters: nothing of what was read a second time."""
+
+    def __init__(self) -> None:
+        self._added: Counter[tuple[Metric, tuple[str, ...]]] = Counter()
+
+    def add(self, metric: Metric, *labels: str, number: int = 1) -> None:
+        """So many more, where it is not less than none."""
+        self._added[metric, labels] += max(0, number)
+
+    def tell(self) -> None:
+        """Count them: what they are about is committed."""
+        for (metric, labels), number in self._added.items():
+            metric.labels(*labels).inc(number)
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -486,9 +521,13 @@ def _existing(
     return [row for chunk in in_chunks(values) for row in connection.execute(statement, {"keys": chunk})]
 
 
-def _write_associations(connection: Connection, entries: Sequence[Entry]) -> None:
+def _write_associations(connection: Connection, entries: Sequence[Entry], counts: _Counts) -> None:
     begun = {entry.association_id: entry for entry in entries if isinstance(entry, Opened | Refused)}
-    known = {row.id for row in _existing(connection, KNOWN_ASSOCIATIONS, begun)}
+    known = {row.id: row.times for row in _existing(connection, KNOWN_ASSOCIATIONS, begun)}
+    for name, entry in begun.items():
+        if isinstance(entry, Refused):
+            more_of_it = entry.times - known.get(name, 0)
+            counts.add(ASSOCIATIONS, entry.way, AssociationOutcome.REFUSED.value, number=more_of_it)
     rows = [
         {
             "id": entry.association_id,
@@ -519,9 +558,10 @@ def _write_associations(connection: Connection, entries: Sequence[Entry]) -> Non
         connection.execute(MORE_REFUSED, more)
 
 
-def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
+def _write_instances(connection: Connection, stored: Sequence[Stored], counts: _Counts) -> None:
     if not stored:
         return
+    ways = {row.id: row.way for row in _existing(connection, WAYS, {entry.association_id for entry in stored})}
     images = [entry for entry in stored if _is_image(entry)]
     # first: as who removes or erases a study, whoever has its row may change what is of it
     _write_studies(connection, images)
@@ -547,9 +587,16 @@ def _write_instances(connection: Connection, stored: Sequence[Stored]) -> None:
             added.update([place] if place else [])
             gone.update([before] if before else [])
         places[entry.sop_instance_uid] = place
+    for entry in new:
+        way = ways.get(entry.association_id, UNKNOWN_WAY)
+        counts.add(INSTANCES_RECEIVED, way)
+        counts.add(RECEIVED_BYTES, way, number=entry.size)
     if new:
         rejected = _rejected(connection, new)
         connection.execute(NEW_INSTANCE, [_instance_row(entry, rejected) for entry in new])
+    for entry in again:
+        if entry.turn > latest.get(entry.sop_instance_uid, 0):  # else it is read a second time
+            counts.add(INSTANCES_REPEATED, ways.get(entry.association_id, UNKNOWN_WAY))
     if again:
         _write_repeated(connection, again, {row.sop_instance_uid for row in known if row.given_up})
     if images:
@@ -752,12 +799,14 @@ def _write_audit(connection: Connection, entries: Sequence[Entry]) -> None:
         connection.execute(NEW_AUDIT, rows)
 
 
-def _write_not_stored(connection: Connection, failed: Sequence[Failed]) -> None:
+def _write_not_stored(connection: Connection, failed: Sequence[Failed], counts: _Counts) -> None:
     """One row for each kind; of the entries of one the last has the whole count."""
     last = {entry.key or str(number): entry for number, entry in enumerate(failed)}
-    known = {row.counted_as for row in _existing(connection, KNOWN_COUNTS, [key for key in last if last[key].key])}
+    rows = _existing(connection, KNOWN_COUNTS, [key for key in last if last[key].key])
+    known = {row.counted_as: row.times for row in rows}
     new, more = list[dict[str, Any]](), list[dict[str, Any]]()
     for key, entry in last.items():
+        counts.add(INSTANCES_NOT_STORED, f"0x{entry.status:04X}", number=entry.times - known.get(key, 0))
         detail = {
             "association": entry.association_id,
             "sop_instance_uid": entry.sop_instance_uid,
@@ -787,7 +836,7 @@ def _write_not_stored(connection: Connection, failed: Sequence[Failed]) -> None:
         connection.execute(MORE_NOT_STORED, more)
 
 
-def _write_ends(connection: Connection, ends: Sequence[Closed]) -> None:
+def _write_ends(connection: Connection, ends: Sequence[Closed], counts: _Counts) -> None:
     """End associations; an end that is read a second time changes nothing.
 
     Raises
@@ -797,10 +846,13 @@ def _write_ends(connection: Connection, ends: Sequence[Closed]) -> None:
     """
     known = _existing(connection, OUTCOMES, [entry.association_id for entry in ends])
     outcomes = {row.id: AssociationOutcome(row.outcome) for row in known}
+    ways = {row.id: row.way for row in known}
     for entry in ends:
         now, then = outcomes.get(entry.association_id), AssociationOutcome(entry.outcome)
         if now is not None:
             require(ASSOCIATION, f"association {entry.association_id}", now, then)
+            if then != now:
+                counts.add(ASSOCIATIONS, ways[entry.association_id], then.value)
             outcomes[entry.association_id] = then
     if ends:
         connection.execute(

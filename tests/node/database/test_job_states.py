@@ -14,8 +14,9 @@ from node.database.connection import Database, open_database
 from node.database.jobs import NEXT, Job, JobState
 from node.database.migrations import migrate
 from node.database.states import ForbiddenTransition
-from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow
+from node.database.tables import EventRow, JobRow, ObjectRow, OutboxRow, SeriesRow
 from node.errors import JobNotFound
+from tests.counting import counting
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 JOB = Job("a" * 32, "knee", "trial", "1.2.3", ("1.2.3.4",), ("1.2.3.4.5",), {"x": 1}, ("pacs",), NOON, priority=7)
@@ -166,3 +167,71 @@ def test_a_start_that_the_node_broke_off_itself_does_not_count(database: Databas
         job_states.count_start(session, JOB.id, "infer", 2)
         job_states.take_back_start(session, JOB.id)
         assert job_states.count_start(session, JOB.id, "infer", 2) == 1
+
+
+NAME = ("trial", "knee")
+ENDED, LATENCY, WAIT = "condyle_jobs_ended_total", "condyle_result_latency_seconds", "condyle_queue_wait_seconds"
+
+
+def received(database: Database, last: datetime, decided: datetime | None) -> None:
+    """The job's series, whose last image came at `last`."""
+    made = SeriesRow(
+        study_instance_uid="1.2.3",
+        series_instance_uid="1.2.3.4",
+        instances=1,
+        first_received=last,
+        last_received=last,
+        completed=decided,
+    )
+    with Session(database) as session, session.begin():
+        session.merge(made)
+
+
+def moved(database: Database, *steps: tuple[JobState, int]) -> None:
+    """Bring the job through these states, so many seconds after noon."""
+    for state, seconds in steps:
+        with Session(database) as session, session.begin():
+            job_states.record(session, JOB, NOON)
+            job_states.move(session, JOB.id, state, now=NOON + timedelta(seconds=seconds))
+
+
+def test_a_job_that_was_done_counts_with_how_long_it_took_from_its_last_image(database: Database) -> None:
+    received(database, NOON - timedelta(seconds=30), NOON + timedelta(seconds=0.1))
+    with counting() as added:
+        moved(database, (JobState.RUNNING, 4), (JobState.SENDING, 9), (JobState.DONE, 20))
+    assert added == {
+        (ENDED, *NAME, "done"): 1,
+        (f"{LATENCY}_count", *NAME): 1,
+        (f"{LATENCY}_sum", *NAME): 50,
+        (f"{WAIT}_count", *NAME): 1,
+        (f"{WAIT}_sum", *NAME): 4,
+    }
+
+
+def test_an_image_that_came_after_the_decision_is_not_the_last_of_the_job(database: Database) -> None:
+    received(database, NOON + timedelta(seconds=15), NOON + timedelta(seconds=0.1))
+    with counting() as added:
+        moved(database, (JobState.RUNNING, 4), (JobState.SENDING, 9), (JobState.DONE, 20))
+    assert added[f"{LATENCY}_sum", *NAME] == 20
+
+
+def test_what_was_decided_about_once_more_or_is_sent_again_has_kept_nobody_waiting(database: Database) -> None:
+    received(database, NOON - timedelta(days=9), NOON - timedelta(days=9))
+    with counting() as added:
+        moved(database, (JobState.RUNNING, 4), (JobState.SENDING, 9), (JobState.DONE, 20))
+    assert (f"{LATENCY}_count", *NAME) not in added
+    received(database, NOON, NOON)
+    with counting() as added:
+        moved(database, (JobState.SENDING, 99), (JobState.DONE, 100))
+    assert added == {(ENDED, *NAME, "done"): 1}
+
+
+def test_a_change_that_is_rolled_back_is_not_counted(database: Database) -> None:
+    brought_to(database, JobState.RUNNING)
+    with counting() as added, Session(database) as session:
+        job_states.move(session, JOB.id, JobState.FAILED, reason="a bug")
+        session.rollback()
+    assert added == {}
+    with counting() as added, Session(database) as session, session.begin():
+        job_states.move(session, JOB.id, JobState.FAILED, reason="a bug")
+    assert added == {(ENDED, *NAME, "failed"): 1}

@@ -29,6 +29,7 @@ from node.database.tables import (
 from node.reading import HERE
 from node.route.completion import Complete, Completion
 from node.route.dispatch import Dispatcher, stored_series
+from tests.counting import counting
 from tests.node.route.headers import header, series
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -149,9 +150,11 @@ def test_a_series_that_matches_becomes_a_job_and_every_route_leaves_its_decision
 def test_what_has_been_dispatched_is_settled_and_not_decided_again(desk: Callable[..., Desk]) -> None:
     work = desk(mr={"when": {"Modality": "MR"}})
     work.receive("s1", *STACK)
-    work.work()
-    work.work()
+    with counting() as added:
+        work.work()
+        work.work()
     assert len(work.decisions()) == 1
+    assert added == {("condyle_decisions_total", "true", "mr"): 1}
 
 
 def test_the_sender_can_be_asked_for(desk: Callable[..., Desk]) -> None:

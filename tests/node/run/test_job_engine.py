@@ -17,6 +17,7 @@ from dbos._dbos import _get_dbos_instance
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from node import metrics
 from node.database import job_states, outbox
 from node.database.job_states import PAGE
 from node.database.jobs import Job, JobState, revision_of
@@ -26,6 +27,7 @@ from node.errors import ConfigurationError, JobFailed, JobNotFound
 from node.reading import HERE
 from node.run.job_engine import JobEngine
 from pipelines.records.record import Identity
+from tests.counting import counting, counts
 from tests.node.backlog import add, fill, job_row, whole_tables_read
 from tests.node.run.trial import Bench, bench, install_trial, mr_instances
 from tests.waiting import until
@@ -110,8 +112,15 @@ def _was_handed_over(running: Running, job: Job) -> bool:
 
 def test_a_job_goes_through_its_steps_into_the_outbox(running: Running) -> None:
     job = running.bench.job()
-    assert running.run(job) == "sending"
-    until(lambda: "hand over" in running.bench.events(job))
+    steps = [("condyle_step_seconds_count", job.pipeline, job.route, step) for step in metrics.STEPS]
+    before = counts().get(steps[-1], 0)
+    with counting() as added:
+        assert running.run(job) == "sending"
+        until(lambda: "hand over" in running.bench.events(job))
+        until(lambda: counts().get(steps[-1], 0) > before, "the last step is counted")
+    assert [added[step] for step in steps] == [1, 1, 1, 1]
+    assert added["condyle_queue_wait_seconds_count", job.pipeline, job.route] == 1
+    assert not [name for name in added if name[0] == "condyle_jobs_ended_total"]
     assert running.bench.events(job) == [
         *("queued", "running", "begun prepare", "prepare", "begun infer", "infer"),
         *("begun encode", "encode", "sending", "hand over"),

@@ -20,6 +20,7 @@ from node.run.job_folder import JobFolder
 from node.run.messages import Check, Checked, Infer
 from node.run.notes import StudyNote
 from node.run.pool import Interrupted, Pool, Stopping
+from tests.counting import counting, counts
 from tests.node.run.trial import install_trial, mr_instances
 from tests.waiting import until
 
@@ -202,6 +203,19 @@ def test_a_call_that_is_given_up_leaves_no_answer_for_the_next_one(bed: Bed) -> 
 def test_a_call_can_be_cancelled(bed: Bed) -> None:
     with pool() as workers, pytest.raises(JobFailed, match="cancelled by an operator"):
         workers.call(bed.request(behaviour="hang"), cancelled=lambda: True)
+
+
+def test_who_is_at_a_step_is_counted_until_it_ends_however_that_is(bed: Bed) -> None:
+    seen = []
+
+    def look() -> bool:
+        seen.append(counts()["condyle_workers_busy", "trial", "infer"])
+        return True
+
+    with pool() as workers, counting() as added, pytest.raises(JobFailed, match="cancelled"):
+        workers.call(bed.request(behaviour="hang"), cancelled=look)
+    assert seen == [1]
+    assert added == {}
 
 
 def test_calls_leave_when_the_pool_is_closed_and_nothing_runs_on(bed: Bed) -> None:

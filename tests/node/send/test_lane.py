@@ -22,6 +22,7 @@ from node.database.tables import OutboxRow
 from node.send.delivery import Answer, F, Outcome
 from node.send.dicomweb_delivery import DicomWebDelivery
 from node.send.lane import Lane, back_off_s
+from tests.counting import counting
 from tests.node.send.outgoing import HandClock, Outgoing, Peer, destinations, outgoing
 from tests.orthanc import free_port
 
@@ -50,9 +51,12 @@ def drain(of: Lane) -> None:
 def test_objects_go_out_images_first_and_byte_for_byte(out: Outgoing, clock: HandClock) -> None:
     peer = Peer()
     job = out.job("pacs", kinds=("report", "presentation_state", "secondary_capture", "derived_series"))
-    with peer.listen() as port:
+    with peer.listen() as port, counting() as added:
         drain(lane(out, destinations(pacs=peer.destination(port)), clock))
     assert out.states(job) == ["delivered"] * 4
+    assert added["condyle_deliveries_total", "pacs", "delivered"] == 4
+    sizes = [out.path(line.sop_instance_uid).stat().st_size for line in out.lines(job)]
+    assert added["condyle_delivered_bytes_total", "pacs"] == sum(sizes)
     assert peer.uids == [line.sop_instance_uid for line in out.lines(job)]
     assert [line.order for line in out.lines(job)] == [0, 1, 3, 4]
     for uid, received, _ in peer.received:
@@ -135,13 +139,14 @@ def test_a_refused_object_is_not_sent_again_and_fails_the_job(out: Outgoing, clo
 
     peer = Peer(status=refuse)
     job = out.job("pacs")
-    with peer.listen() as port:
+    with peer.listen() as port, counting() as added:
         sending = lane(out, destinations(pacs=peer.destination(port)), clock)
         drain(sending)
         clock.wait(86400)
         drain(sending)
     assert len(asked) == 1
     assert out.states(job) == ["refused"]
+    assert added["condyle_deliveries_total", "pacs", "refused"] == 1
     assert out.job_record(job).state == "failed"
     assert f"pacs: 0x{status:04X} refused" in out.job_record(job).reason
 
@@ -238,13 +243,15 @@ def test_a_peer_that_is_down_is_tried_again_with_growing_pauses(out: Outgoing, c
     peer = Peer()
     sending = lane(out, destinations(pacs=peer.destination(port)), clock)
     tried = []
-    for second in range(40):
-        before = out.lines(job)[0].attempts
-        drain(sending)
-        if out.lines(job)[0].attempts > before:
-            tried.append(second)
-        clock.wait(1)
+    with counting() as added:
+        for second in range(40):
+            before = out.lines(job)[0].attempts
+            drain(sending)
+            if out.lines(job)[0].attempts > before:
+                tried.append(second)
+            clock.wait(1)
     assert tried == [0, 2, 6, 14, 30]
+    assert added == {("condyle_delivery_retries_total", "pacs"): 5}
     assert out.lines(job)[0].answer == "pacs: cannot be reached"
     assert out.job_record(job).state == "sending"
     with peer.listen(port=port):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.database import erasure
@@ -42,6 +42,7 @@ from node.receive.store.receipt_log import (
     encode,
     is_abandoned,
 )
+from tests.counting import counting
 from tests.postgres import Postgres
 from tests.waiting import until
 
@@ -609,3 +610,67 @@ def test_a_receipt_of_an_earlier_version_replaces_none_that_has_a_turn(
     (row,) = rows(database, InstanceRow)
     assert (row.size, row.turn, row.times_received) == (3, 7, 4)
     receipts.close()
+
+
+def test_what_comes_is_counted_by_its_way_and_once_however_often_it_is_read(tmp_path: Path, database: Database) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    first, second = (f"{receipts.process}-{number}" for number in range(2))
+    with counting() as added:
+        receipts.append(Opened(first, "dimse", "SCANNER", "CONDYLE", "::1", AT))
+        receipts.append(stored(first, 1)._replace(turn=1))
+        receipts.append(stored(first, 2)._replace(turn=2))
+        ReceiptImport(tmp_path, database).import_now()
+        receipts.append(stored(first, 1, AT + 5)._replace(turn=3))  # sent again
+        receipts.append(Opened(second, "stow", "", "", "::1", AT))
+        receipts.append(stored(second, 3)._replace(turn=4))
+        receipts.append(Closed(first, AT + 9, "released", "", 3, 0))
+        receipts.append(Failed(second, "1.9", 0xA700, "full", AT, key="a" * 36, times=2, last=AT + 1))
+        receipts.append(Failed(second, "1.9", 0xA700, "full", AT, key="a" * 36, times=5, last=AT + 2))
+        receipts.append(Refused(f"{first}x", "dimse", "EVIL", "", "::1", AT, "unknown"))
+        receipts.append(Refused(f"{first}x", "dimse", "EVIL", "", "::1", AT, "unknown", times=4, last=AT + 9))
+        ReceiptImport(tmp_path, database).import_now()
+        for mark in (tmp_path / "receipts").glob("*.read"):
+            mark.unlink()  # all of it is read again
+        ReceiptImport(tmp_path, database).import_now()
+        receipts.append(Failed(second, "1.9", 0xA700, "full", AT, key="a" * 36, times=6, last=AT + 3))
+        ReceiptImport(tmp_path, database).import_now()
+    receipts.close()
+    assert added == {
+        ("condyle_instances_received_total", "dimse"): 2,
+        ("condyle_instances_received_total", "stow"): 1,
+        ("condyle_received_bytes_total", "dimse"): 18,
+        ("condyle_received_bytes_total", "stow"): 9,
+        ("condyle_instances_repeated_total", "dimse"): 1,
+        ("condyle_associations_total", "released", "dimse"): 1,
+        ("condyle_associations_total", "refused", "dimse"): 4,
+        ("condyle_instances_not_stored_total", "0xA700"): 6,
+    }
+
+
+def test_an_association_of_a_process_that_died_is_counted_as_lost(tmp_path: Path, database: Database) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    receipts.append(Opened(f"{receipts.process}-1", "dimse", "SCANNER", "CONDYLE", "::1", AT))
+    os.close(receipts._fd)  # the process dies
+    with counting() as added:
+        ReceiptImport(tmp_path, database).import_now()
+    assert added == {("condyle_associations_total", "lost", "dimse"): 1}
+
+
+def test_what_the_database_did_not_take_is_not_counted(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipts = ReceiptLog(tmp_path / "receipts")
+    name = f"{receipts.process}-1"
+    receipts.append(Opened(name, "dimse", "SCANNER", "CONDYLE", "::1", AT))
+    receipts.append(stored(name, 1))
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE study RENAME TO hidden"))
+    with counting() as added, pytest.raises(SQLAlchemyError):
+        ReceiptImport(tmp_path, database).import_now()
+    assert added == {}
+    with database.begin() as connection:
+        connection.execute(text("ALTER TABLE hidden RENAME TO study"))
+    with counting() as added:
+        ReceiptImport(tmp_path, database).import_now()
+    receipts.close()
+    assert added["condyle_instances_received_total", "dimse"] == 1

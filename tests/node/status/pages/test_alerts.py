@@ -1,20 +1,18 @@
-"""The page's part on alerts, as a browser gets it."""
+"""The page shows what is wrong with what to do, what is over, and who is told."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jinja2 import Environment, FileSystemLoader
 
-from dicom_sr.words import counted
 from node.database.connection import Database, open_database
 from node.database.migrations import migrate
-from node.status import alert_list, page
+from node.status.app import build_app
 from tests.node.alerts.watching import MINUTE, Watching, configuration
 from tests.node.on_demand.told import Told
+from tests.serving import client_of
 
 
 @pytest.fixture
@@ -26,14 +24,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def shown(watch: Watching) -> str:
-    found = alert_list.alerts_on_page(watch.settings, watch.database, watch.clock())
-    environment = Environment(
-        loader=FileSystemLoader(Path(page.__file__).parent / "templates"), autoescape=True, finalize=page._finalized
-    )
-    environment.filters |= {"clock": page.clock, "words": page.words, "seconds": page.seconds, "bytes": page.size}
-    environment.filters |= {"tail": page.tail, "counted": counted, "called": page.called}
-    made: Any = environment.get_template("alerts.html").render(alerts=found, now=watch.clock())
-    return " ".join(str(made).split())
+    with client_of(build_app(watch.settings, watch.database), accept="text/html") as client:
+        return " ".join(client.get("/alerts").text.split())
 
 
 def test_what_is_wrong_is_shown_with_what_to_do_and_then_as_over(database: Database, tmp_path: Path) -> None:
@@ -52,7 +44,7 @@ def test_what_is_wrong_is_shown_with_what_to_do_and_then_as_over(database: Datab
         watch.round(MINUTE)
         text = shown(watch)
     assert "Nothing is wrong that a rule asks for." in text
-    assert "<h3>Over</h3>" in text
+    assert "<h2>Over</h2>" in text
 
 
 def test_a_node_that_tells_nobody_says_so(database: Database, tmp_path: Path) -> None:
