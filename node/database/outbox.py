@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.profile import LATER_KINDS, EncodedObject, Kind
 from dicom_sr.words import counted
 from node.data_folder import resolved, to_store
+from node.database.pauses import PauseKind, names_of_paused
 from node.database.queries import in_chunks
 from node.database.states import OUTBOX, ForbiddenTransition, OutboxState, WithdrawalState, before
 from node.database.tables import Instant, JobRow, ObjectRow, OutboxRow, WithdrawalRow
@@ -462,11 +463,18 @@ class Failing:
 
 
 def failing(session: Session, before: datetime) -> list[Failing]:
-    """The destinations at which something has waited since before then, and was tried; by name."""
+    """The destinations at which something has waited since before then, and was tried; by name.
+
+    One that an operator has paused is not among them.
+    """
     since = func.min(OutboxRow.failing_since, type_=Instant)
     rows = session.execute(
         select(OutboxRow.destination, since)
-        .where(OutboxRow.failing_since.is_not(None), OutboxRow.failing_since < before)
+        .where(
+            OutboxRow.failing_since.is_not(None),
+            OutboxRow.failing_since < before,
+            OutboxRow.destination.not_in(names_of_paused(PauseKind.DESTINATION)),
+        )
         .group_by(OutboxRow.destination)
         .order_by(OutboxRow.destination)
     ).all()
@@ -481,6 +489,19 @@ def failing(session: Session, before: datetime) -> list[Failing]:
         for name, began in rows
         if began is not None
     ]
+
+
+def begin_anew(session: Session, destination: str, now: datetime) -> None:
+    """Have all that waits for a destination be due now, and forget since when it failed: it was paused meanwhile."""
+    session.execute(
+        update(OutboxRow)
+        .where(
+            OutboxRow.destination == destination,
+            _WAITS,
+            or_(OutboxRow.failing_since.is_not(None), OutboxRow.not_before > now),
+        )
+        .values(failing_since=None, not_before=now)
+    )
 
 
 def count_unclear(session: Session, line_id: int) -> int:

@@ -35,6 +35,7 @@ AuditRow         node.database.audit, node.receive.store.receipt_import, node.ro
                  node.models.versions, node.verdicts.intake, node.rejections.notes,
                  node.patient_records.after_changes
 InstallationRow  node.database.installation
+PauseRow         node.database.pauses
 ===============  =========================================================================================
 """
 
@@ -544,6 +545,15 @@ VERDICT_NOT_READ = "verdict not read"  # of a report or a segmentation that came
 PATIENT_CHANGED = "patient changed"  # merged or corrected, where that concerns jobs
 PATIENT_CHANGE_REFUSED = "patient change refused"  # a merge that cannot be followed
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
+# what an operator did
+JOB_RESTARTED, JOB_CANCELLED, JOB_SENT = "job restarted", "job cancelled", "job sent to more destinations"
+SENT_AGAIN = "results sent again"  # to a destination, all that it took since a time
+PIPELINE_RUN, DECIDED_ANEW = "pipeline run by hand", "study decided anew"
+PAUSED, RESUMED = "paused", "resumed"  # a route or a destination
+IMPORTED = "files imported"
+ROUTES_CHANGED = "routes changed"  # in the configuration file, from the page
+CONFIGURATION_IN_FORCE = "configuration in force"  # at a start, or after a reload
+CONFIGURATION_REFUSED = "configuration refused"  # at a reload; the one before stays in force
 
 
 class AuditRow(Base):
@@ -576,3 +586,15 @@ class InstallationRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
     identity: Mapped[str] = mapped_column(String(32))
+
+
+class PauseRow(Base):
+    """A route whose jobs are not begun, or a destination that is sent nothing, until an operator resumes it."""
+
+    __tablename__ = "pause"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)  # a `node.database.pauses.PauseKind`
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since: Mapped[datetime]
+    who: Mapped[str] = mapped_column(String(128), default="", server_default="")
+    why: Mapped[str] = mapped_column(Text, default="", server_default="")

@@ -63,9 +63,7 @@ def test_a_peer_that_drips_does_not_keep_the_sender_and_gets_its_object_at_the_n
         until(lambda: archive.opened, "an object is on its way")
         sender.stop()
         until(lambda: archive.ended, "the association is over")
-        until(
-            lambda: not any(loop._thread.is_alive() for loop in sender._loops.values() if loop._thread), "and so is all"
-        )
+        until(lambda: not any(way.loop.alive for way in sender._ways.values()), "and so is all")
     assert out.states(job) == ["waiting"]
 
 
