@@ -62,6 +62,12 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+InTransaction = Callable[[Session], object]
+
+
+def _nothing(_: Session) -> None:
+    """The default for `InTransaction`."""
+
 
 NAME = "condyle"
 QUEUE = "jobs"
@@ -202,6 +208,8 @@ class JobEngine:
         As for `JobImages`.
     name
         This node among all that share the database; by default `job_states.node_name`.
+    paused
+        Asked with the name of a route: why its jobs are not begun for now; None where they are.
     """
 
     def __init__(
@@ -216,7 +224,9 @@ class JobEngine:
         priors: Priors | None = None,
         correct: Callable[[Collection[Path]], object] = lambda _: None,
         patients: CurrentPatients | None = None,
+        paused: Callable[[str], str | None] = lambda _: None,
     ) -> None:
+        self.paused = paused
         self.executor_id = name or job_states.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
         self._beat_s, self._dead_after_s, self._priors, self._reader = beat_s, dead_after_s, priors, reader
@@ -469,8 +479,15 @@ class JobEngine:
         """
         return queries.show_job(self._database, job_id)
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str, *, audit: InTransaction = _nothing) -> None:
         """End a job that is not done. It stops at once, and what it has not sent yet is not sent.
+
+        Parameters
+        ----------
+        job_id
+            All of it.
+        audit
+            Called in the same transaction.
 
         Raises
         ------
@@ -480,6 +497,7 @@ class JobEngine:
         """
         with Session(self._database) as session, session.begin():
             job_states.cancel(session, job_id)
+            audit(session)
         self._client.cancel_workflow(job_id)
 
     def withdraw(self, job_id: str, reason: RejectionReason, why: str, by: str) -> Sequence[str]:
@@ -511,7 +529,7 @@ class JobEngine:
         """Stop what works on a job that was ended in the database."""
         self._client.cancel_workflow(job_id)
 
-    def restart(self, job_id: str, why: str = "restarted by an operator") -> None:
+    def restart(self, job_id: str, why: str = "restarted by an operator", *, audit: InTransaction = _nothing) -> None:
         """Run a failed or unsuitable job again from the step that failed; finished steps are not repeated.
 
         Parameters
@@ -520,6 +538,8 @@ class JobEngine:
             All of it.
         why
             For the timeline.
+        audit
+            Called in the same transaction.
 
         Raises
         ------
@@ -529,11 +549,17 @@ class JobEngine:
         """
         with Session(self._database) as session, session.begin():
             job_states.restart(session, job_id, why)
+            audit(session)
         if self._alone is None:
             self._take_up(job_id)
 
     def send_to(
-        self, job_id: str, destinations: Sequence[str], conditions: Mapping[str, Mapping[str, object]] | None = None
+        self,
+        job_id: str,
+        destinations: Sequence[str],
+        conditions: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        audit: InTransaction = _nothing,
     ) -> None:
         """Send what a job made to these destinations too, encoded as they want it; its result is not computed again.
 
@@ -549,6 +575,8 @@ class JobEngine:
             Their names in the configuration.
         conditions
             As `Job.conditions`; without, they get it whatever the result.
+        audit
+            Called in the same transaction.
 
         Raises
         ------
@@ -568,6 +596,7 @@ class JobEngine:
         with Session(self._database) as session, session.begin():
             job = job_states.locked(session, job_id)
             job_states.require_standing(job)
+            audit(session)
             made = job.state in (JobState.SENDING, JobState.DONE)
             if (
                 made
