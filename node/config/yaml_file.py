@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -64,6 +65,8 @@ class YamlFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.digest = ""
+        """SHA-256 of the file as it was read."""
         self._text = self._read()
         try:
             self._root = yaml.compose(self._text, Loader=_Loader)
@@ -132,6 +135,7 @@ class YamlFile:
             content = self.path.read_bytes()
         except OSError as error:
             raise ConfigurationError(f"{self.path}: cannot be read: {error.strerror}") from error
+        self.digest = hashlib.sha256(content).hexdigest()
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -101,6 +101,11 @@ class Reroute:
         self._configuration, self._database, self._jobs, self._reader = configuration, database, jobs, reader
         self._dispatcher = Dispatcher(configuration, database, jobs.submit, clock, reader)
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Decide by its routes from now on."""
+        self._dispatcher.reconfigure(configuration)
+        self._configuration = configuration
+
     def reroute(self, study_instance_uid: str, *, dry_run: bool = False) -> list[Rerouted]:
         """Decide anew about each series of a study and about the whole; with `dry_run` nothing is changed.
 

@@ -317,12 +317,11 @@ class JobEngine:
 
     def _new_pool(self, size: int, to_load: Sequence[tuple[str, Settings]] = ()) -> Pool:
         """Processes for the steps of jobs, in a box where there can be one."""
-        run, key_file = self._configuration.run, self._configuration.records.key_file
+        run = self._configuration.run
         in_box = boxed(self._configuration)
         if not in_box:
             for result in the_box(self._configuration):
                 log.warning(result.sentence, extra={"key": result.key})
-        reads = (*paths_in_settings(self._configuration), *([key_file.absolute()] if key_file else ()))
         data = self._configuration.node.data if in_box else None
         limits = (run.time_limit_s, run.memory_limit_mb)
         there = gpus.gpus(run.gpus, os.environ)
@@ -331,11 +330,24 @@ class JobEngine:
             *limits,
             to_load,
             data=data,
-            reads=reads,
+            reads=self._readable(),
             node=self.executor_id,
             environment=run.environment,
             of_slot=lambda slot: gpus.environment_of(slot, there, run.workers_per_gpu, run.gpu_memory_limit_mb),
         )
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Work by its routes and destinations from the next step of each job on."""
+        self._configuration = configuration
+        if self._pool is not None:
+            self._pool.show(self._readable())
+        if _flow is not None:
+            _flow.reconfigure(configuration)
+
+    def _readable(self) -> tuple[Path, ...]:
+        """What the processes see in their box besides the files of a job."""
+        key_file = self._configuration.records.key_file
+        return (*paths_in_settings(self._configuration), *([key_file.absolute()] if key_file else ()))
 
     def stop(self) -> None:
         """Stop at once; jobs under way go on from their last finished step at the next start."""

@@ -101,6 +101,23 @@ def _metrics(metrics: Metrics, _request: Request) -> Response:
     return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
 
+class Replaceable:
+    """An application that can be replaced by another while it serves; requests under way end in the one they began in.
+
+    Plain ASGI.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def put(self, app: ASGIApp) -> None:
+        """Have the next request answered by this application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
 class _WithHeaders:
     """Adds `HEADERS` to every answer, and `NOT_KEPT` to all but what the page is made of.
 
