@@ -130,7 +130,8 @@ class ReloadRequests:
 
 def _read(answer: Path) -> Reload:
     content: dict[str, Any] = json.loads(answer.read_bytes())
-    return Reload(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+    in_force, waiting, wrong = (tuple(content[key]) for key in ("in_force", "waiting", "wrong"))
+    return Reload(content["who"], content["at"], content["digest"], in_force, waiting, wrong)
 
 
 class ReloadActions:

@@ -124,7 +124,7 @@ class AssociationRow(Base):
     __tablename__ = "association"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    way: Mapped[str] = mapped_column(String(16))  # dimse, stow, folder, orthanc, fetch; commitment
+    way: Mapped[str] = mapped_column(String(16))  # dimse, stow, folder, import, orthanc, fetch; commitment
     calling_ae_title: Mapped[str] = mapped_column(String(64), default="")
     called_ae_title: Mapped[str] = mapped_column(String(64), default="")
     peer_address: Mapped[str] = mapped_column(String(64), default="")
