@@ -21,6 +21,8 @@ import pydicom
 from starlette.types import ASGIApp
 
 from node.actions.configuration import read_fit
+from node.actions.desk import Actions
+from node.actions.importing import forget_uploads
 from node.actions.reloader import Reloader
 from node.background import Loop
 from node.config import Configuration, checks
@@ -216,6 +218,7 @@ class Node:
         children.keep_alive()
         stack.callback(children.stop)
         problems["receiver"], remarks["receiver"] = children.problem, children.remark
+        forget_uploads(configuration.node.data)
         store = Store.of(configuration, database)
         stack.callback(store.close)
         refusals = Loop("count of refusals", store.write_refusals, every_s=WRITE_S)
@@ -248,6 +251,7 @@ class Node:
                 remarks=remarks,
                 more=[*stow.routes(store, configuration.receive.dicomweb, proxies), *records.routes(), *runs.routes()],
                 connections=connections,
+                actions=Actions.of(self._path, configuration, for_page, job_engine, rerouting, store),
             )
 
         app = Replaceable(pages(configuration))

@@ -36,7 +36,11 @@ class MenuEntry:
     role: Role = Role.VIEWER  # who sees it
 
 
-MENU = (MenuEntry("/", "Now"),)
+MENU = (
+    MenuEntry("/", "Now"),
+    MenuEntry("/import", "Import", Role.OPERATOR),
+    MenuEntry("/reload", "Configuration", Role.OPERATOR),
+)
 
 
 class Site:
@@ -50,6 +54,8 @@ class Site:
 
     def __init__(self, configuration: Configuration, health: Health) -> None:
         self._health = health
+        self.data = configuration.node.data
+        self.acts = False  # whether operators may do something from the page
         self._sign_in = sign_in_to_page(configuration.status)
         self.forms = FormTokens(configuration.node.data)
         self.templates = Jinja2Templates(directory=HERE / "templates")
@@ -112,7 +118,8 @@ class Site:
 
     def _rendered(self, request: Request, template: str, status: int, content: dict[str, Any]) -> Response:
         identity: Identity | None = getattr(request.state, "identity", None)
-        menu = [entry for entry in MENU if identity is not None and identity.may(entry.role)]
+        here = [entry for entry in MENU if self.acts or entry.role is Role.VIEWER]
+        menu = [entry for entry in here if identity is not None and identity.may(entry.role)]
         shared = {"now": datetime.now(UTC), "identity": identity, "menu": menu}
         return self.templates.TemplateResponse(request, template, {**shared, **content}, status_code=status)
 
