@@ -59,7 +59,7 @@ class JobActions:
             self._where_it_goes(job),
         ]
         refusal = self._why_not(partial(job_states.restart, job_id=job.id, detail=""))
-        return Preview(f"Restart job {job.id[:12]}?", tuple(sentences), refusal)
+        return _preview(f"Restart job {job.id[:12]}?", sentences, refusal)
 
     def restart(self, job_id: str, by: str) -> str:
         """Run a failed or unsuitable job again from the step that failed; its whole id.
@@ -94,7 +94,7 @@ class JobActions:
         sentences = [f"{_described(job)} stops at once and counts as failed; it can be restarted."]
         if waiting:
             sentences.append(
-                f"{counted(waiting, 'object')} that waits to be sent is not sent."
+                "1 object that waits to be sent is not sent."
                 if waiting == 1
                 else f"{waiting} objects that wait to be sent are not sent."
             )
@@ -104,7 +104,7 @@ class JobActions:
                 f"{counted(sent, 'object')} went out already: {them} not taken back. To withdraw does that."
             )
         refusal = self._why_not(partial(job_states.cancel, job_id=job.id))
-        return Preview(f"Cancel job {job.id[:12]}?", tuple(sentences), refusal)
+        return _preview(f"Cancel job {job.id[:12]}?", sentences, refusal)
 
     def cancel(self, job_id: str, by: str) -> str:
         """End a job that is not done; its whole id.
@@ -143,7 +143,7 @@ class JobActions:
         job = self._find(job_id)
         there = listed(destinations) if destinations else "the destinations that are chosen"
         if job.state in (JobState.SENDING, JobState.DONE):
-            what = f"What {_described(job)} made goes to {there} too, encoded as they want it; the pipeline is not run."
+            what = f"What {_named(job)} made goes to {there} too, encoded as they want it; the pipeline is not run."
         else:
             what = f"{_described(job)} is run again from the step that failed, and goes to {there} too."
         with Session(self._database) as session:
@@ -156,7 +156,7 @@ class JobActions:
         if job.shadow:
             sentences.append("It was run in shadow: it goes to these only.")
         refusal = self._why_not(lambda session: _require_sendable(session, job.id))
-        return Preview(f"Send job {job.id[:12]} to more destinations?", tuple(sentences), refusal)
+        return _preview(f"Send job {job.id[:12]} to more destinations?", sentences, refusal)
 
     def send(self, job_id: str, destinations: Sequence[str], by: str) -> str:
         """Send what a job made to these destinations too; its whole id.
@@ -210,6 +210,15 @@ class JobActions:
         for job in jobs:
             self._engine.withdraw(job, reason, why, by)
 
+    def study(self, job_id: str) -> str:
+        """The Study Instance UID of a job; empty where it is about a record.
+
+        Raises
+        ------
+        JobNotFound
+        """
+        return self._find(job_id).study_instance_uid
+
     # ---- of them all
     def _find(self, job_id: str) -> JobRow:
         return find_job(self._database, job_id)
@@ -231,6 +240,11 @@ class JobActions:
         return ""
 
 
+def _preview(title: str, sentences: Sequence[str], refusal: str) -> Preview:
+    """What will happen, or why nothing does."""
+    return Preview(title, () if refusal else tuple(sentences), refusal)
+
+
 def _line(what: str, by: str, job: JobRow, **more: Any) -> Callable[[Session], object]:
     """Adds the line of the audit trail to a transaction."""
     study = job.study_instance_uid or None
@@ -239,9 +253,14 @@ def _line(what: str, by: str, job: JobRow, **more: Any) -> Callable[[Session], o
 
 def _described(job: JobRow) -> str:
     """A job at the beginning of a sentence."""
+    return f"J{_named(job)[1:]}"
+
+
+def _named(job: JobRow) -> str:
+    """A job within a sentence."""
     whence = job.route if job.route == BY_HAND else f"route {job.route}"
     images = f", {counted(len(job.sop_instance_uids), 'image')}" if job.sop_instance_uids else ""
-    return f"Job {job.id[:12]} ({job.pipeline}, {whence}{images}, {job.state})"
+    return f"job {job.id[:12]} ({job.pipeline}, {whence}{images}, {job.state})"
 
 
 def _require_sendable(session: Session, job_id: str) -> None:

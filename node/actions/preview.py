@@ -18,6 +18,11 @@ class Preview:
     sentences: tuple[str, ...]
     refusal: str = ""  # why it cannot be done; empty: it can
 
+    def __post_init__(self) -> None:
+        if self.refusal:  # it is a sentence of its own here, and follows a key or a name elsewhere
+            told = f"{self.refusal[0].upper()}{self.refusal[1:]}"
+            object.__setattr__(self, "refusal", told if told.endswith((".", "?")) or "\n" in told else f"{told}.")
+
     @property
     def possible(self) -> bool:
         """Whether there is something to confirm."""

@@ -46,21 +46,21 @@ def _of_jobs(actions: Actions) -> list[Confirmation]:
             "/jobs/{job_id}/restart",
             "Restart",
             lambda request, _: jobs.preview_restart(_job(request)),
-            lambda request, _, by: _to_job(jobs.restart(_job(request), by), "restarted"),
+            lambda request, _, by: _to_job(actions, jobs.restart(_job(request), by), "restarted"),
             _back_to_job,
         ),
         Confirmation(
             "/jobs/{job_id}/cancel",
             "Cancel the job",
             lambda request, _: jobs.preview_cancel(_job(request)),
-            lambda request, _, by: _to_job(jobs.cancel(_job(request), by), "cancelled"),
+            lambda request, _, by: _to_job(actions, jobs.cancel(_job(request), by), "cancelled"),
             _back_to_job,
         ),
         Confirmation(
             "/jobs/{job_id}/send",
             "Send",
             lambda request, typed: jobs.preview_send(_job(request), _chosen(typed)),
-            lambda request, typed, by: _to_job(jobs.send(_job(request), _some(_chosen(typed)), by), "sent"),
+            lambda request, typed, by: _to_job(actions, jobs.send(_job(request), _some(_chosen(typed)), by), "sent"),
             _back_to_job,
             lambda request: [_destination(name) for name in jobs.destinations(_job(request))],
         ),
@@ -83,7 +83,7 @@ def _withdraw(actions: Actions, request: Request, typed: Typed, by: str) -> str:
     if reason is None:
         raise UnknownName("reason: should be one of those in the list")
     actions.jobs.withdraw([_job(request)], reason, typed["why"].strip(), by)
-    return _to_job(_job(request), "withdrawn")
+    return _to_job(actions, _job(request), "withdrawn")
 
 
 def _job(request: Request) -> str:
@@ -95,8 +95,10 @@ def _back_to_job(request: Request) -> str:
     return f"/jobs/{_job(request)}"
 
 
-def _to_job(job: str, done: str) -> str:
-    return f"/jobs/{job}?done={done}"
+def _to_job(actions: Actions, job: str, done: str) -> str:
+    """A job is shown with its study; one on a record has a page of its own."""
+    study = actions.jobs.study(job)
+    return f"/studies/{study}?done={done}#job-{job}" if study else f"/jobs/{job}?done={done}"
 
 
 # ---- studies
