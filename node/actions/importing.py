@@ -135,7 +135,7 @@ class Upload:
         import_content(self._path, self._store, lambda: self._arrival, self.report, self._name)
         self._path.unlink(missing_ok=True)
         if self.report.no_room:
-            raise NoMoreRoom("the disk is full")
+            raise NoMoreRoom("The disk is full")
 
     def close(self, outcome: AssociationOutcome = AssociationOutcome.RELEASED, reason: str = "") -> ImportReport:
         """No more files come; what became of those that did. To be called once, however it ends."""

@@ -80,10 +80,10 @@ class RoutesFile:
         target = self._path.resolve()
         try:
             new = self._checked(self._with(routes, seen), target)
-            kept = target.with_name(f"{target.name}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+            kept = target.with_name(f"{target.name}.{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
             mode = S_IMODE(target.stat().st_mode)
+            self._require(seen)  # to check it took a while
             copy_whole(target, kept, sync="name", mode=mode)
-            self._require(seen)
             write_whole(target, new.encode(), sync="name", mode=mode)
         except OSError as error:
             reason = error.strerror or type(error).__name__

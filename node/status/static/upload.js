@@ -58,6 +58,7 @@ function send(files) {
     document.getElementById("progress").hidden = true;
     document.getElementById("answer").replaceChildren(said ? document.adoptNode(said) : `The node did not answer (${request.status}).`);
     form.hidden = false;
+    form.reset();
   });
   told.textContent = `${files.length} files`;
   form.hidden = true;
