@@ -459,8 +459,8 @@ def reroute(
     """Decide anew about old studies, after a change of routes, settings, destinations or models.
 
     Other settings or another model make a new job, whose report names the earlier one. The same job is not run twice:
-    it is begun again if it failed or was unsuitable, and goes to the destinations that its route did not have. Restart
-    the node first if the configuration was changed. Exit code 1 if a study is not stored or not complete.
+    it is begun again if it failed or was unsuitable, and goes to the destinations that its route did not have. Say
+    condyle reload first if the configuration was changed. Exit code 1 if a study is not stored or not complete.
     """
     from node.commands.reroute import reroute as run
 

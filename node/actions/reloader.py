@@ -97,8 +97,7 @@ class Reloader:
         in_force = tuple(change.key for change in found if not change.waits)
         waiting = tuple(change.sentence for change in found if change.waits)
         configuration = merged(self._running, wanted.configuration)
-        if in_force:
-            self._change(configuration)
+        self._change(configuration)  # also where no key is another: token files may hold others now
         self._digest = wanted.digest
         self._note(CONFIGURATION_IN_FORCE, who, in_force, waiting)
         if in_force:

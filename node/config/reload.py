@@ -81,7 +81,7 @@ RESTART: Mapping[str, str] = {
     "status.host": _PORT,
     "status.port": _PORT,
     "status.tls": _PORT,
-    "status.trusted_proxies": _PORT,
+    "status.trusted_proxies": "the limits of connections go by it",
 }
 """Keys that count at the next start, and why."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from starlette.routing import BaseRoute
 
@@ -70,7 +71,9 @@ class RecordService:
         self._readers = Readers(READERS, instances=instances)
         after = AfterChanges(database, configuration.node.data.absolute(), configuration.records.default_issuer)
         self._intake = Intake(records, configuration.records, self._readers, changes, after)
-        self._requests = lambda configuration: RecordRequests(configuration, database, records, look_up, engine)
+        self._requests: Callable[[Configuration], RecordRequests] = lambda configuration: RecordRequests(
+            configuration, database, records, look_up, engine
+        )
         self._refused = RefusedRecords(database)
         self._room = Room()  # one for both ways
         self._web = self._web_of(configuration)

@@ -117,11 +117,14 @@ def test_where_one_part_breaks_all_go_by_the_one_before(node: Running) -> None:
     assert node.reloader.reload("kim").in_force == (), "the good one is in force still"
 
 
-def test_what_is_no_change_touches_no_part(node: Running) -> None:
+def test_where_all_that_changed_waits_for_a_restart_parts_go_on_and_read_their_token_files_again(node: Running) -> None:
     node.write(status={"port": 8099})
     outcome = node.reloader.reload("kim")
     assert (outcome.in_force, len(outcome.waiting)) == ((), 1)
-    assert (node.order, node.receivers.told) == ([], 0)
+    (given,) = node.first.given
+    assert given.status.port == 8090
+    assert node.pages == [given]
+    assert node.receivers.told == 0
 
 
 def test_receivers_that_do_not_read_it_are_told_of(node: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
@@ -106,3 +108,11 @@ def test_a_key_below_a_classed_one_is_classed_with_it(key: str) -> None:
 
 def test_a_key_that_no_table_knows_is_told() -> None:
     assert waits("nothing.of_this_name") is None
+
+
+def test_the_page_for_operators_has_both_tables() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")
+    live, _, restart = page.partition("These need a restart:")
+    live = live.partition("These count at once:")[2]
+    assert re.findall(r"`([a-z_.]+)`", live) == list(LIVE)
+    assert set(re.findall(r"`([a-z_.]+)`", restart.partition("###")[0])) == set(RESTART)
