@@ -16,6 +16,9 @@ import yaml
 from sqlalchemy import select
 
 from dicom_sr import phantoms
+from node.actions.configuration import read_fit
+from node.actions.reloading import ReloadActions
+from node.actions.routes_file import RoutesFile
 from node.commands.pauses import pause, resume
 from node.commands.reload import reload
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, JobRow
@@ -199,6 +202,18 @@ def test_what_is_uploaded_is_decided_about_and_acted_on_from_the_page(node: Runn
     assert rows[2].detail["jobs"] == [by_hand.id]
     assert node.all(select(AssociationRow.way)) == ["import"]
     assert node.all(select(JobRow.reason).where(JobRow.study_instance_uid == study)) == ["", ""]
+
+
+def test_routes_that_are_applied_are_in_the_file_and_in_force(node: RunningNode) -> None:
+    configuration = read_fit(node.config).configuration
+    file = RoutesFile(node.config, node.database)
+    text, seen = file.read()
+    file.apply(text.replace("CT", "MR"), "kim", seen=seen)
+    outcome = ReloadActions(node.config, configuration).reload("kim")
+    assert (outcome.in_force, outcome.wrong) == (("routes.load.when.Modality",), ())
+    assert outcome.digest == file.read()[1]
+    kinds = node.all(select(AuditRow.what).order_by(AuditRow.id))
+    assert kinds == ["configuration in force", "routes changed", "configuration in force"]
 
 
 def phantoms_study(slices: list[Path]) -> str:

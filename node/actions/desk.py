@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from node.actions.importing import Upload
 from node.actions.jobs import JobActions
 from node.actions.pauses import PauseActions
-from node.actions.reloading import ReloadActions
+from node.actions.reloading import Reload, ReloadActions
 from node.actions.resending import Resending
 from node.actions.routes_file import RoutesFile
 from node.actions.studies import StudyActions
@@ -32,6 +33,24 @@ class Actions:
     reload: ReloadActions
     routes_file: RoutesFile
     upload: Callable[[], Upload]  # begins one
+
+    def apply_routes(self, routes: str | Mapping[str, Any], by: str, seen: str) -> Reload:
+        """Write other routes into the configuration file, and have the node go by them; what became of that.
+
+        Parameters
+        ----------
+        routes, by, seen
+            As for `RoutesFile.apply`.
+
+        Raises
+        ------
+        ChangedMeanwhile, ConfigurationError
+            If they cannot be used; the file stays as it was then.
+        NoAnswer
+            If the node does not say what became of it; the file is written then.
+        """
+        self.routes_file.apply(routes, by, seen=seen)
+        return self.reload.reload(by)
 
     @classmethod
     def of(

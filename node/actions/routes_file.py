@@ -14,7 +14,6 @@ import yaml
 from sqlalchemy.orm import Session
 
 from node.actions.configuration import read_fit
-from node.actions.reloading import Reload, ReloadRequests
 from node.config.yaml_file import YamlFile
 from node.database import audit
 from node.database.connection import Database
@@ -124,33 +123,6 @@ class RoutesFile:
         finally:
             Path(name).unlink(missing_ok=True)
         return text
-
-
-def apply_routes(
-    path: Path, data: Path, database: Database, routes: str | Mapping[str, Any], by: str, *, seen: str
-) -> Reload:
-    """Write other routes into the configuration file of a running node, and have it go by them; what became of that.
-
-    Parameters
-    ----------
-    path
-        The file.
-    data
-        The data folder of the node.
-    database
-        The node's.
-    routes, by, seen
-        As for `RoutesFile.apply`.
-
-    Raises
-    ------
-    ChangedMeanwhile, ConfigurationError
-        As `RoutesFile.apply`; the file stays as it was then.
-    NoAnswer
-        If the node does not say what became of it; the file is written then.
-    """
-    RoutesFile(path, database).apply(routes, by, seen=seen)
-    return ReloadRequests(data).ask(by)
 
 
 def _as_section(routes: str | Mapping[str, Any]) -> str:

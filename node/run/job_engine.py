@@ -226,7 +226,7 @@ class JobEngine:
         patients: CurrentPatients | None = None,
         paused: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        self.paused = paused
+        self._paused = paused
         self.executor_id = name or job_states.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
         self._beat_s, self._dead_after_s, self._priors, self._reader = beat_s, dead_after_s, priors, reader

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.templating import Jinja2Templates
 
-from node.access.identity import THIS_MACHINE, Identity, Role
+from node.access.identity import THIS_MACHINE, Identity, Role, identity_of
 from node.config import Configuration
 from node.config.checks import the_box
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
@@ -99,6 +99,15 @@ class Site:
         if refusal.status == UNAUTHORIZED:
             response.headers["WWW-Authenticate"] = 'Basic realm="Condyle: any name, the token as password"'
         return response
+
+    # ---- forms
+    def form_token(self, request: Request, *purpose: str) -> str:
+        """What a form holds to be taken: of this purpose, by default the path of the page, and of who was shown it."""
+        return self.forms.token(*(purpose or (request.url.path,)), identity_of(request).name)
+
+    def is_ours(self, request: Request, token: str, *purpose: str) -> bool:
+        """Whether the node gave a form with that token to whoever sends it, for this purpose."""
+        return self.forms.is_ours(token, *(purpose or (request.url.path,)), identity_of(request).name)
 
     # ---- answers
     def page(self, request: Request, template: str, status: int = HTTPStatus.OK, **content: Any) -> Response:

@@ -19,7 +19,6 @@ from node.route.by_hand import UnknownName
 from node.status.forms import NOT_OURS, fields_of
 from node.status.site import Site
 
-PURPOSE = "action"  # of the forms
 NOT_THERE = (JobNotFound, StudyNotFound, UnknownName)
 
 Typed = Mapping[str, str]
@@ -97,12 +96,11 @@ class ConfirmationPages:
             mistake=mistake,
             button=one.button,
             back=one.back(request),
-            token=self._site.forms.token(PURPOSE, request.url.path, identity_of(request).name),
+            token=self._site.form_token(request),
         )
 
     def _done(self, request: Request, one: Confirmation, typed: Typed) -> Response:
-        by = identity_of(request).name
-        if not self._site.forms.is_ours(typed.get("token", ""), PURPOSE, request.url.path, by):
+        if not self._site.is_ours(request, typed.get("token", "")):
             return self._site.sentence(request, HTTPStatus.FORBIDDEN, NOT_OURS)
         missing = [
             field.label for field in one.fields(request) if field.required and not typed.get(field.name, "").strip()
@@ -110,7 +108,7 @@ class ConfirmationPages:
         if missing:
             mistake = f"Missing: {', '.join(missing)}."
             return self._asked(request, one, typed, mistake, HTTPStatus.UNPROCESSABLE_ENTITY)
-        return RedirectResponse(one.act(request, typed, by), HTTPStatus.SEE_OTHER)
+        return RedirectResponse(one.act(request, typed, identity_of(request).name), HTTPStatus.SEE_OTHER)
 
     def _told(self, request: Request, answer: Callable[[], Response]) -> Response:
         """The answer, or why there is none, as a sentence."""

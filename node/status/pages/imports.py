@@ -23,7 +23,6 @@ from node.network.multipart import MultipartParts, PartEvent, boundary_of
 from node.network.request_body import BodyBrokenOff, body_of
 from node.receive.importer import ImportReport
 from node.status.forms import NOT_OURS
-from node.status.pages.confirmations import PURPOSE
 from node.status.site import Site
 
 PATH = "/import"
@@ -54,14 +53,13 @@ class ImportPage:
         return [Route(PATH, self._site.guarded(self._form, Role.OPERATOR)), Route(PATH, self._take, methods=["POST"])]
 
     def _form(self, request: Request) -> Response:
-        token = self._site.forms.token(PURPOSE, PATH, identity_of(request).name)
-        return self._site.quiet_page(request, "import.html", token=token)
+        return self._site.quiet_page(request, "import.html", token=self._site.form_token(request))
 
     async def _take(self, request: Request) -> Response:
         if (refused := await to_thread.run_sync(self._site.refusal, request, Role.OPERATOR)) is not None:
             return refused
         by = identity_of(request).name
-        taking = _Taking(self._begin, lambda token: self._site.forms.is_ours(token, PURPOSE, PATH, by))
+        taking = _Taking(self._begin, lambda token: self._site.is_ours(request, token))
         outcome, reason, status = AssociationOutcome.RELEASED, "", HTTPStatus.OK
         try:
             await self._read(request, taking)

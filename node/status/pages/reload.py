@@ -14,7 +14,6 @@ from node.actions.reloading import ReloadActions
 from node.errors import NodeError
 from node.network.content_encoding import UnsuitableBody
 from node.status.forms import NOT_OURS, fields_of
-from node.status.pages.confirmations import PURPOSE
 from node.status.site import Site
 
 PATH = "/reload"
@@ -40,7 +39,7 @@ class ReloadPage:
             typed={},
             button=BUTTON,
             back="/",
-            token=self._site.forms.token(PURPOSE, PATH, identity_of(request).name),
+            token=self._site.form_token(request),
         )
 
     async def _act(self, request: Request) -> Response:
@@ -50,10 +49,9 @@ class ReloadPage:
             typed = await fields_of(request)
         except UnsuitableBody as problem:
             return self._site.sentence(request, problem.status, f"{problem.sentence}.")
-        by = identity_of(request).name
-        if not self._site.forms.is_ours(typed.get("token", ""), PURPOSE, PATH, by):
+        if not self._site.is_ours(request, typed.get("token", "")):
             return self._site.sentence(request, HTTPStatus.FORBIDDEN, NOT_OURS)
-        return await run_in_threadpool(self._reloaded, request, by)
+        return await run_in_threadpool(self._reloaded, request, identity_of(request).name)
 
     def _reloaded(self, request: Request, by: str) -> Response:
         """What became of it. No redirect: the answer is kept nowhere, and to send the form again does no harm."""
