@@ -224,6 +224,69 @@ def init(
 
 
 @app.command()
+def reload(
+    config: ConfigArgument = DEFAULT_CONFIG,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what became of it as JSON.")] = False,
+) -> None:
+    """Have the running node read its configuration anew, without a restart.
+
+    The file is checked as a whole first: where anything is wrong, nothing changes and the exit code is 3. Associations
+    stay open and jobs go on. What needs a restart is listed, and stays as it was. SIGHUP to the node does the same.
+    """
+    from node.commands.reload import reload as run
+
+    raise typer.Exit(run(config, as_json=as_json))
+
+
+class Pausable(StrEnum):
+    """What can be paused."""
+
+    ROUTE = "route"
+    DESTINATION = "destination"
+
+
+PausableArgument = Annotated[Pausable, typer.Argument(help="What it is.", metavar="route|destination")]
+PausedName = Annotated[str, typer.Argument(help="Its name in the configuration.", metavar="NAME")]
+
+
+@app.command()
+def pause(
+    kind: PausableArgument,
+    name: PausedName,
+    why: Annotated[
+        str, typer.Option("--reason", help="Why, for others who see it paused; name no patient.", metavar="TEXT")
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Pause a route or a destination, until condyle resume.
+
+    A paused route goes on deciding, and its jobs wait. What is to be sent to a paused destination waits, and it does
+    not count as down. A restart does not end a pause.
+    """
+    from node.commands.pauses import pause as run
+
+    raise typer.Exit(run(kind.value, name, why.strip(), config))
+
+
+@app.command()
+def resume(kind: PausableArgument, name: PausedName, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """End the pause of a route or a destination: what waited begins at once."""
+    from node.commands.pauses import resume as run
+
+    raise typer.Exit(run(kind.value, name, config))
+
+
+@app.command()
+def pauses(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False, config: ConfigOption = DEFAULT_CONFIG
+) -> None:
+    """List the routes and destinations that are paused, since when, by whom and why."""
+    from node.commands.pauses import list_pauses as run
+
+    raise typer.Exit(run(config, as_json=as_json))
+
+
+@app.command()
 def check(
     config: ConfigArgument = DEFAULT_CONFIG,
     online: Annotated[
@@ -571,8 +634,8 @@ def reroute(
     """Decide anew about old studies, after a change of routes, settings, destinations or models.
 
     Other settings or another model make a new job, whose report names the earlier one. The same job is not run twice:
-    it is begun again if it failed or was unsuitable, and goes to the destinations that its route did not have. Restart
-    the node first if the configuration was changed. Exit code 1 if a study is not stored or not complete.
+    it is begun again if it failed or was unsuitable, and goes to the destinations that its route did not have. Say
+    condyle reload first if the configuration was changed. Exit code 1 if a study is not stored or not complete.
     """
     from node.commands.reroute import reroute as run
 
@@ -821,7 +884,7 @@ def withdraw(
     What is under way ends, and nothing of it is sent again. Exit code 1 if there is no such result, or a destination
     refuses. condyle withdrawals shows the proof later.
     """
-    from node.commands.withdraw import Chosen
+    from node.actions.withdrawing import Chosen
     from node.commands.withdraw import withdraw as run
 
     if bool(job) == bool(pipeline):

@@ -7,6 +7,7 @@ receiver processes -> receipt import -> completion -> dispatch -> job engine -> 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -20,23 +21,24 @@ from pathlib import Path
 import pydicom
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from starlette.types import ASGIApp
 
-from node.alerts import checks as alert_checks
+from node.actions.configuration import read_fit
+from node.actions.desk import Actions
+from node.actions.importing import forget_uploads
+from node.actions.reloader import Reloader
 from node.alerts.engine import Alerts
 from node.alerts.machine import Parts
 from node.audit.trail import AuditTrail
 from node.background import Loop
 from node.config import Configuration, checks
-from node.config.bundle_checks import bundles
-from node.config.route_settings import read_with_settings
-from node.config.yaml_file import YamlFile
 from node.database import audit
 from node.database.connection import Database, open_database, opening_errors
 from node.database.history import History
+from node.database.pauses import Pauses
 from node.database.tables import NODE_STARTED, NODE_STOPPED
-from node.errors import ConfigurationError, PeerUnavailable
+from node.errors import PeerUnavailable
 from node.files import make_folder
-from node.models import checks as model_checks
 from node.on_demand.callbacks import Callbacks
 from node.on_demand.fetch_requests import FetchRequests
 from node.on_demand.fetching import Fetching
@@ -55,14 +57,13 @@ from node.receive.store.refusals import WRITE_S
 from node.receive.store.retention import Retention
 from node.receive.store.store import Store
 from node.rejections.notes import RejectionNotes
-from node.route import checks as route_checks
 from node.route.completion import Completion
 from node.route.deciding import Deciding
 from node.route.dispatch import Dispatcher
 from node.route.reroute import Reroute
 from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
-from node.status.app import build_app
+from node.status.app import Replaceable, build_app
 from node.status.connections import Connections
 from node.status.web_server import WebServer
 from node.telemetry.traces import Traces, why_no_traces
@@ -71,6 +72,7 @@ from node.verdicts.intake import Intake
 log = logging.getLogger(__name__)
 
 WATCH_S = 0.1  # how often the processes are looked after
+BY_SIGNAL = "SIGHUP"  # who has the configuration read anew then
 
 
 def now() -> datetime:
@@ -94,14 +96,15 @@ class Node:
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
-        self._configuration = read_with_settings(path)
-        require_fit(self._configuration, path)
-        self._stopping = threading.Event()
+        self._fit = read_fit(path)
+        self._configuration = self._fit.configuration
+        self._stopping, self._reload_asked = threading.Event(), threading.Event()
+        self._terminal = has_terminal()
         self._asked_to_stop = 0.0
         self._open_files = 0  # how many may be
 
     def run(self) -> None:
-        """Serve until `stop`, SIGTERM or Ctrl-C. For the main thread.
+        """Serve until `stop`, SIGTERM or Ctrl-C; SIGHUP has the configuration read anew. For the main thread.
 
         Raises
         ------
@@ -118,13 +121,18 @@ class Node:
             log.warning("few files may be open", extra={"reason": result.sentence})
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self._hung_up())
         configuration = self._configuration
         with ExitStack() as stack:
             listening = stack.enter_context(open_ports(configuration))
-            children = self._start(configuration, listening, stack)
+            children, reloader = self._start(configuration, listening, stack)
             announced = False
             while not self._stopping.wait(WATCH_S):
                 children.keep_alive()
+                if self._reload_asked.is_set():
+                    self._reload_asked.clear()
+                    reloader.reload(BY_SIGNAL)
+                reloader.look()
                 if not announced and children.all_ready:
                     announced = True
                     log.info("ready", extra={**addresses(configuration), "seconds": round(time.monotonic() - began, 2)})
@@ -136,7 +144,16 @@ class Node:
         self._asked_to_stop = time.monotonic()
         self._stopping.set()
 
-    def _start(self, configuration: Configuration, listening: socket.socket, stack: ExitStack) -> Supervisor:
+    def _hung_up(self) -> None:
+        """SIGHUP: a reload is asked for, or the terminal that the node was started in is gone."""
+        if self._terminal and not has_terminal():
+            self.stop()
+        else:
+            self._reload_asked.set()
+
+    def _start(
+        self, configuration: Configuration, listening: socket.socket, stack: ExitStack
+    ) -> tuple[Supervisor, Reloader]:
         """Start every part, the last in the flow first; `stack` ends them in the opposite order."""
         database = prepared_database(configuration)
         stack.callback(database.dispose)
@@ -145,6 +162,7 @@ class Node:
         stack.callback(trail.stop)
         note_life(database, NODE_STARTED)
         stack.callback(note_life, database, NODE_STOPPED)
+        pauses = Pauses(database)
         patient_records = open_patient_records(configuration)
         instances = configuration.node.data / "instances"
         make_folder(instances)
@@ -162,12 +180,13 @@ class Node:
             priors=priors,
             correct=corrections,
             patients=changes,
+            paused=pauses.route,
         )
         job_engine.start()
         stack.callback(job_engine.stop)
         records = RecordService(configuration, database, patient_records, look_up, job_engine, changes)
         stack.callback(records.stop)
-        sender = Sender(configuration, database)
+        sender = Sender(configuration, database, paused=pauses.destination)
         sender.start()
         stack.callback(sender.stop)
         receipts = open_database(configuration.node.database_url, power=configuration.receive.durability == "power")
@@ -175,11 +194,9 @@ class Node:
         receipt_import = ReceiptImport(configuration.node.data, receipts)
         receipt_import.start()
         stack.callback(receipt_import.stop)
-        deciding = Deciding(
-            Completion(database, configuration.receive, now),
-            Dispatcher(configuration, database, job_engine.submit, now, readers),
-            correct=corrections,
-        )
+        completion = Completion(database, configuration.receive, now)
+        dispatcher = Dispatcher(configuration, database, job_engine.submit, now, readers)
+        deciding = Deciding(completion, dispatcher, correct=corrections)
         deciding.start()
         stack.callback(deciding.stop)
         stack.callback(readers.close)  # first, so that nothing waits for what is being read or asked for
@@ -192,11 +209,11 @@ class Node:
         }
         remarks = {"receipts": receipt_import.remark, "jobs": job_engine.remark, "records": records.remark}
         remarks["audit"] = trail.problem
-        if configuration.receive.keep_days is not None:
-            retention = Retention(database, configuration.node.data, configuration.receive.keep_days, now)
-            retention.loop.start()
-            stack.callback(retention.loop.stop)
-            remarks["retention"] = retention.loop.problem
+        remarks["pauses"] = pauses.remark
+        retention = Retention(database, configuration.node.data, configuration.receive.keep_days, now)
+        retention.loop.start()
+        stack.callback(retention.loop.stop)
+        remarks["retention"] = retention.loop.problem
         rejection_notes = RejectionNotes(
             database, instances, configuration.receive.rejection_notes, readers, job_engine.stop_work, now, changes
         )
@@ -208,11 +225,10 @@ class Node:
         stack.callback(history.loop.stop)
         remarks["history"] = history.loop.problem
         remarks["decisions"] = deciding.remark
-        if configuration.verdicts.read:
-            verdicts = Intake(configuration, database, readers, now)
-            verdicts.loop.start()
-            stack.callback(verdicts.loop.stop)
-            remarks["verdicts"] = verdicts.loop.problem
+        verdicts = Intake(configuration, database, readers, now)
+        verdicts.loop.start()
+        stack.callback(verdicts.loop.stop)
+        remarks["verdicts"] = verdicts.loop.problem
         if (no_traces := why_no_traces(configuration)) is not None:
             remarks["traces"] = lambda: no_traces
         elif configuration.telemetry.otlp_endpoint is not None:
@@ -224,37 +240,47 @@ class Node:
         children.keep_alive()
         stack.callback(children.stop)
         problems["receiver"], remarks["receiver"] = children.problem, children.remark
+        forget_uploads(configuration.node.data)
         store = Store.of(configuration, database)
         stack.callback(store.close)
         refusals = Loop("count of refusals", store.write_refusals, every_s=WRITE_S)
         refusals.start()
         stack.callback(refusals.stop)
         remarks["refusals"] = refusals.problem
-        proxies = configuration.status.trusted_proxies
         rerouting = Reroute(configuration, database, job_engine, now, readers)
         fetching = Fetching(configuration, database, store)
         run_requests = RunRequests(configuration, database, rerouting, fetching)
-        if configuration.run_requests.archives:
-            fetch_requests = FetchRequests(database, fetching, run_requests, now)
-            fetch_requests.loop.start()
-            stack.callback(fetch_requests.stop)
-            remarks["fetching"] = fetch_requests.loop.problem
-        if configuration.run_requests.callbacks:
-            told = Callbacks(configuration.run_requests, database, run_requests, now)
-            told.loop.start()
-            stack.callback(told.stop)
-            remarks["callbacks"] = told.loop.problem
+        fetch_requests = FetchRequests(database, fetching, run_requests, now)
+        fetch_requests.loop.start()
+        stack.callback(fetch_requests.stop)
+        remarks["fetching"] = fetch_requests.loop.problem
+        told = Callbacks(configuration.run_requests, database, run_requests, now)
+        told.loop.start()
+        stack.callback(told.stop)
+        remarks["callbacks"] = told.loop.problem
         alerts = Alerts(configuration, database, Parts(dict(problems), dict(remarks)), now)
         alerts.start()
         stack.callback(alerts.stop)
         remarks["alerts"] = alerts.remark
-        runs = RunWeb(configuration.run_requests, run_requests, proxies)
-        more = [*stow.routes(store, configuration.receive.dicomweb, proxies), *records.routes(), *runs.routes()]
         # many who look at the page at a time wait for each other, and never keep jobs or sending from the database
         for_page = open_database(configuration.node.database_url)
         stack.callback(for_page.dispose)
-        connections = Connections(proxies, self._open_files)
-        app = build_app(configuration, for_page, checks=problems, remarks=remarks, more=more, connections=connections)
+        connections = Connections(configuration.status.trusted_proxies, self._open_files)
+
+        def pages(configuration: Configuration) -> ASGIApp:
+            proxies = configuration.status.trusted_proxies
+            runs = RunWeb(configuration.run_requests, run_requests, proxies)
+            return build_app(
+                configuration,
+                for_page,
+                checks=problems,
+                remarks=remarks,
+                more=[*stow.routes(store, configuration.receive.dicomweb, proxies), *records.routes(), *runs.routes()],
+                connections=connections,
+                actions=Actions.of(self._path, configuration, for_page, job_engine, rerouting, store),
+            )
+
+        app = Replaceable(pages(configuration))
         page = WebServer(app, listening, configuration.status.tls, connections)
         page.start()
         stack.callback(page.stop)
@@ -262,7 +288,32 @@ class Node:
             records.start()
         except OSError as error:
             raise PeerUnavailable(f"records.mllp.port: cannot be opened: {error.strerror}") from error
-        return children
+        parts = (
+            *(
+                look_up,
+                priors,
+                job_engine,
+                records,
+                sender,
+                completion,
+                dispatcher,
+                retention,
+                rejection_notes,
+                history,
+            ),
+            *(verdicts, rerouting, fetching, run_requests, told, trail, alerts),
+        )
+        reloader = Reloader(self._path, self._fit, database, parts, lambda new: app.put(pages(new)), children)
+        return children, reloader
+
+
+def has_terminal() -> bool:
+    """Whether the process has a terminal that it is controlled by."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def addresses(configuration: Configuration) -> dict[str, str]:
@@ -272,17 +323,6 @@ def addresses(configuration: Configuration) -> dict[str, str]:
         "dicom": f"{configuration.node.ae_title} at {dimse.host}:{dimse.port}",
         "page": f"{'https' if status.tls else 'http'}://{status.host}:{status.port}/",
     }
-
-
-def require_fit(configuration: Configuration, path: Path) -> None:
-    """Raise `ConfigurationError` with all that would keep the node from its work, each with its line."""
-    found = [
-        result
-        for look in (route_checks.routes, model_checks.versions, bundles, alert_checks.rules, *checks.AT_START)
-        for result in look(configuration)
-    ]
-    if wrong := [result for result in found if result.state == "bad"]:
-        raise ConfigurationError("\n".join(YamlFile(path).listed(wrong)))
 
 
 def prepared_database(configuration: Configuration) -> Database:

@@ -131,6 +131,11 @@ class Loop:
             self._thread.join(timeout_s)
         database_outage.end(self)
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread is there: also after `stop`, until the round under way has ended."""
+        return self._thread is not None and self._thread.is_alive()
+
     def wake(self) -> None:
         """Have the next round made now, or right after the one under way."""
         self._wake.set()

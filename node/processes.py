@@ -2,8 +2,8 @@
 
 A supervised process says on its standard output, with a line whose first word is ``ready``, that it does its work, or
 with one whose first word is ``failed``, why it cannot; with one whose first word is ``trouble``, what of its work is
-not done at the moment, or with nothing behind it, that all is done again; with ``remark``, the same of what can wait.
-One that was never ready ends the node; one
+not done at the moment, or with nothing behind it, that all is done again; with ``remark``, the same of what can wait;
+with ``configuration``, by which it works, as a digest. One that was never ready ends the node; one
 that was is started again. A child ends when its parent does, even if the parent is killed. The kernel sees to that
 (``PR_SET_PDEATHSIG``): a pipe that the child watches would need a thread there that still runs, and a write end that
 no sibling has inherited. A killed receiver loses nothing, so the signal is SIGKILL. The kernel means the *thread* that
@@ -29,6 +29,7 @@ from node.errors import ConfigurationError, NodeError, PeerUnavailable
 log = logging.getLogger(__name__)
 
 READY, FAILED, TROUBLE, REMARK = "ready", "failed", "trouble", "remark"
+IN_FORCE = "configuration"  # and the digest of the file that it works by
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 STEADY_S = 30.0  # a process that lived this long starts the pauses anew
 PATIENCE_S = 5.0  # after SIGTERM
@@ -48,6 +49,8 @@ class _Child:
     was_ready: bool = False  # this one or one before it
     trouble: str = ""  # what it said last of what it cannot do
     remark: str = ""  # and of what can wait
+    in_force: str = ""  # digest of the configuration that it said it works by
+    to_reload: bool = False  # once it is ready
     said: bytes = b""  # by this process, or by the one before until this one says something
 
     @property
@@ -108,12 +111,16 @@ class Supervisor:
                 child.pause_s = FIRST_PAUSE_S if steady else min(2 * child.pause_s, LONGEST_PAUSE_S)
                 child.process.stdout.close()  # type: ignore[union-attr]
                 child.process, child.ready, child.not_before = None, False, now + child.pause_s
-                child.trouble = child.remark = ""
+                child.trouble = child.remark = child.in_force = ""
+                child.to_reload = False  # the next one reads the file at its start
             if child.process is None and now >= child.not_before:
                 child.process = self._start()
                 child.started = now
             if child.process is not None:
                 self._hear(child)
+                if child.to_reload and child.ready:  # before, the signal would end it
+                    child.to_reload = False
+                    child.process.send_signal(signal.SIGHUP)
 
     @property
     def all_ready(self) -> bool:
@@ -131,6 +138,16 @@ class Supervisor:
     def remark(self) -> str | None:
         """What of their work is not done at the moment and can wait, or None."""
         return _once_each(child.remark for child in self._children)
+
+    def reload(self) -> None:
+        """Have all read their configuration anew; `work_by` says when they have."""
+        for child in self._children:
+            child.to_reload = child.process is not None
+        self.keep_alive()
+
+    def work_by(self, digest: str) -> bool:
+        """Whether all that run work by the configuration of that digest."""
+        return all(child.in_force == digest for child in self._children if child.process is not None)
 
     def stop(self) -> None:
         """Ask all to end, and end those that do not within a few seconds."""
@@ -159,6 +176,8 @@ class Supervisor:
                 child.trouble = trouble
             if (remark := child.told(REMARK)) is not None:
                 child.remark = remark
+            if (in_force := child.told(IN_FORCE)) is not None:
+                child.in_force = in_force
 
     def _cannot_start(self, child: _Child, code: int) -> NodeError:
         kinds = (ConfigurationError, PeerUnavailable)

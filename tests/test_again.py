@@ -18,13 +18,14 @@ from sqlalchemy.orm import Session
 
 from dicom_sr import phantoms
 from dicom_sr.rejection_reasons import RejectionReason
+from node.actions.withdrawing import Chosen
 from node.commands.erase import erase
 from node.commands.jobs import cancel, list_jobs, send_to
 from node.commands.reroute import reroute, start
 from node.commands.resend import resend
 from node.commands.since import since
-from node.commands.withdraw import Chosen, withdraw
 from node.commands.withdraw import show as show_withdrawals
+from node.commands.withdraw import withdraw
 from node.database import callbacks, fetches
 from node.database.tables import (
     AuditRow,

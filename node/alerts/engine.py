@@ -90,17 +90,20 @@ class Alerts:
     def __init__(
         self, configuration: Configuration, database: Database, parts: Parts, clock: Callable[[], datetime]
     ) -> None:
-        self._configuration, self._settings = configuration, configuration.alerts
         self._database, self._parts, self._clock = database, parts, clock
+        self._work_by(configuration)
+
+    def _work_by(self, configuration: Configuration) -> None:
+        self._configuration, self._settings = configuration, configuration.alerts
         self._rules = self._settings.rules_in_force
         self._node = node_name(configuration)
         self._began = False
         self._certificates: tuple[datetime, Sequence[Observation]] | None = None
         self._origin = Origin(configuration.node.ae_title, self._settings.page_url)
-        self._without_database = WithoutDatabase(configuration, self._origin, clock)
+        self._without_database = WithoutDatabase(configuration, self._origin, self._clock)
         self.loop = Loop("alerts", self._round, every_s=self._settings.every_s)
         self.channels = {
-            name: Telling(name, channel, database, self._origin, clock)
+            name: Telling(name, channel, self._database, self._origin, self._clock)
             for name, channel in self._settings.channels.items()
         }
 
@@ -120,6 +123,12 @@ class Alerts:
             loop.stop(STOP_S)
         for channel in self.channels.values():
             channel.close()
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Go by other rules and channels; what was found and told stands in the database."""
+        self.stop()
+        self._work_by(configuration)
+        self.start()
 
     def remark(self) -> str | None:
         """Why nobody looks, or why a channel is not told, for the page; None where all is well."""

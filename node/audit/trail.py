@@ -54,9 +54,7 @@ class AuditTrail:
     ) -> None:
         self._database, self._clock = database, clock
         self._chain, self._source = Chain(configuration.node.data), Source.of(configuration)
-        self._keep = timedelta(days=configuration.history.audit_days)
-        server = configuration.audit.syslog
-        self._server = None if server is None else SyslogClient("audit.syslog", server)
+        self._keep, self._server = _settings(configuration)
         self._last: Link | None = None
         self._is_ready = False
         self._writing = Loop("audit trail", self._write, every_s=EVERY_S, last_round=True)
@@ -75,6 +73,13 @@ class AuditTrail:
         self._sending.stop()
         self._removal.stop()
         self._writing.stop()
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Keep lines as long, and send them to the server, that this configuration says."""
+        self._sending.stop()
+        self._keep, self._server = _settings(configuration)
+        if self._server is not None:
+            self._sending.start()
 
     def problem(self) -> str | None:
         """Why lines are not written, or not sent, at the moment; None if they are."""
@@ -194,6 +199,12 @@ class AuditTrail:
 
     def _remove_old(self) -> None:
         self._chain.remove_before(self._clock() - self._keep)
+
+
+def _settings(configuration: Configuration) -> tuple[timedelta, SyslogClient | None]:
+    server = configuration.audit.syslog
+    client = None if server is None else SyslogClient("audit.syslog", server)
+    return timedelta(days=configuration.history.audit_days), client
 
 
 def _head(session: Session) -> AuditHeadRow:

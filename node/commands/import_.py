@@ -7,10 +7,12 @@ from pathlib import Path
 from rich.text import Text
 
 from dicom_sr.words import shown
+from node.actions.importing import import_paths
 from node.commands.exit_codes import NOT_RIGHT, OK
+from node.commands.operator import operator
 from node.commands.terminal import console
 from node.config import read
-from node.receive.importer import NOT_DICOM, run
+from node.receive.importer import NOT_DICOM
 from node.run.job_engine import set_up
 
 NAMED = 20  # files that are not DICOM; a medium with its viewer has thousands
@@ -19,10 +21,13 @@ NAMED = 20  # files that are not DICOM; a medium with its viewer has thousands
 def import_(path: Path, config: Path) -> int:
     """Import the DICOM files in `path`; print each file that was not taken, with the reason."""
     configuration = read(config)
-    set_up(configuration).dispose()  # the first import may come before the node's first start
+    database = set_up(configuration)  # the first import may come before the node's first start
     out, complaints = console(), console(error=True)
     with complaints.status("Reading") as status:
-        report = run(configuration, [path], lambda file: status.update(Text(f"Reading {shown(file.name)}")))
+        report = import_paths(
+            configuration, database, [path], operator(), lambda file: status.update(Text(f"Reading {shown(file.name)}"))
+        )
+    database.dispose()
     for name, remark in report.remarks:
         complaints.print(f"{name}: {remark}", markup=False)
     for name, reason in report.refused:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -15,13 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from dicom_sr.words import counted
+from node.actions.jobs import JobActions
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
+from node.commands.operator import operator
 from node.commands.terminal import console, print_whole, whole
 from node.commands.withdraw import proof
 from node.database.connection import Database
 from node.database.jobs import BY_HAND, ON_REQUEST, JobState
-from node.database.queries import UNDER_WAY, JobView, delivered_counts, find_job, show_job
+from node.database.queries import UNDER_WAY, JobView, delivered_counts, show_job
 from node.database.queries import list_jobs as list_rows
 from node.database.states import ForbiddenTransition
 from node.database.tables import DecisionRow, EventRow, JobRow
@@ -32,6 +34,7 @@ from node.listings.listing import as_json
 from node.patient_records.look_up import open_patient_records
 from node.patient_records.patient_changes import open_patient_changes
 from node.reading import HERE
+from node.route.by_hand import UnknownName
 from node.run.shadow_folder import folder_of
 
 WATCH_S = 0.5
@@ -235,49 +238,34 @@ def _show_objects(out: Console, view: JobView) -> None:
 
 def restart(config: Path, job: str) -> int:
     """Restart a failed or unsuitable job."""
-    return _by_operator(config, job, "restart", "is queued again")
+    return _by_operator(config, job, "restart", lambda act: act.restart(job, operator()), "is queued again")
 
 
 def cancel(config: Path, job: str) -> int:
     """End a job that has not ended."""
-    return _by_operator(config, job, "cancel", "is cancelled")
+    return _by_operator(config, job, "cancel", lambda act: act.cancel(job, operator()), "is cancelled")
 
 
 def send_to(config: Path, job: str, destinations: Sequence[str]) -> int:
     """Send what a job made to more destinations."""
+    done = f"goes to {', '.join(destinations)} too"
+    return _by_operator(config, job, "send", lambda act: act.send(job, destinations, operator()), done)
+
+
+def _by_operator(config: Path, job: str, what: str, act: Callable[[JobActions], str], done: str) -> int:
     from node.run.job_engine import JobEngine
 
     complaints = console(error=True)
     configuration, database = opened(config)
-    for name in destinations:
-        if name not in configuration.destinations:
-            known = ", ".join(configuration.destinations) or "none"
-            complaints.print(f"--to: {name!r}: no such destination; there are: {known}", markup=False)
-            return USAGE
-    found = find_job(database, job).id
     patients = open_patient_changes(configuration, open_patient_records(configuration))
     job_engine = JobEngine(configuration, database, HERE, patients=patients)
     try:
-        job_engine.send_to(found, destinations)
+        found = act(JobActions(configuration, database, job_engine))
+    except UnknownName as error:
+        complaints.print(f"--to: {str(error).partition(': ')[2]}", markup=False)
+        return USAGE
     except (ForbiddenTransition, JobFailed) as error:
-        complaints.print(f"cannot send: {error}", markup=False)
-        return NOT_RIGHT
-    finally:
-        job_engine.stop()
-    console().print(f"job {found} goes to {', '.join(destinations)} too")
-    return OK
-
-
-def _by_operator(config: Path, job: str, what: Literal["restart", "cancel"], done: str) -> int:
-    from node.run.job_engine import JobEngine
-
-    configuration, database = opened(config)
-    found = find_job(database, job).id
-    job_engine = JobEngine(configuration, database, HERE)
-    try:
-        job_engine.restart(found) if what == "restart" else job_engine.cancel(found)
-    except ForbiddenTransition as error:
-        console(error=True).print(f"job {found}: cannot {what}: {error}", markup=False)
+        complaints.print(f"cannot {what}: {error}", markup=False)
         return NOT_RIGHT
     finally:
         job_engine.stop()

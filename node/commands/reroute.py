@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from dicom_sr.words import counted
+from node.actions.studies import BEGUN, StudyActions
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.model_versions import with_version
 from node.commands.open_database import opened
+from node.commands.operator import operator
 from node.commands.terminal import console, print_whole
 from node.config import Configuration
 from node.config.checks import boxed
@@ -32,7 +34,6 @@ from node.route.reroute import Action, Reroute, Rerouted, studies_since
 WHY_WIDTH = 40  # columns, at least
 LISTED = 50  # decisions; a large store has many
 OPTIONS = {"route": "--route", "destinations": "--to"}  # what the command line calls them
-BEGUN = (Action.NEW, Action.RESTART, Action.SEND)
 
 
 def reroute(
@@ -65,13 +66,14 @@ def reroute(
     if not studies and since is None:
         complaints.print("name a study, or say --since")
         return USAGE
-    with rerouting(config) as (_, database, again):
+    with rerouting(config) as (configuration, database, again):
+        acts = StudyActions(configuration, database, again)
         chosen = [*studies, *(studies_since(database, since) if since else ())]
         found: list[Rerouted] = []
         problems, not_decided = 0, list[str]()
         for study in dict.fromkeys(chosen):
             try:
-                found += again.reroute(study, dry_run=dry_run)
+                found += acts.reroute(study, operator(), dry_run=dry_run)
             except (StudyNotFound, StillArriving, MustWait, ReadingFailed) as error:
                 unread = isinstance(error, MustWait | ReadingFailed)
                 not_decided.append(f"study {study}: {error}" if unread else str(error))
@@ -174,7 +176,7 @@ def start(
             return NOT_RIGHT
         chosen = chosen.model_copy(update={"settings": settings})
         queued = 0
-        for one in again.run(study, chosen, series):
+        for one in StudyActions(configuration, database, again).run(study, chosen, operator(), series):
             if one.problem:
                 complaints.print(f"{one.about}: {one.problem}", style="yellow", markup=False)
             else:

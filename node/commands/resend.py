@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy.orm import Session
-
 from dicom_sr.words import counted
+from node.actions.resending import Resending
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
+from node.commands.operator import operator
 from node.commands.terminal import console
-from node.database import job_states, outbox
-from node.database.queries import in_chunks
-
-JOBS_AT_ONCE = 200  # in one transaction: SQLite lets nobody else write meanwhile
+from node.route.by_hand import UnknownName
 
 
 def resend(to: str, since: datetime, config: Path, *, dry_run: bool) -> int:
@@ -33,28 +30,15 @@ def resend(to: str, since: datetime, config: Path, *, dry_run: bool) -> int:
     """
     out, complaints = console(), console(error=True)
     configuration, database = opened(config)
-    if to not in configuration.destinations:
-        known = ", ".join(configuration.destinations) or "none"
-        complaints.print(f"--to: {to!r}: {config} has no such destination; it has: {known}", markup=False)
+    resending = Resending(configuration, database)
+    try:
+        taken = resending.taken(to, since) if dry_run else resending.send_again(to, since, operator())
+    except UnknownName as error:
+        complaints.print(f"--to: {str(error).partition(': ')[2]}", markup=False)
         return USAGE
-    with Session(database) as session:
-        taken = outbox.taken_since(session, to, since, configuration.node.data.absolute())
-    jobs: dict[str, list[int]] = {}  # lines of the outbox, by job
-    for line, item, job_id in taken:
-        if item.path.exists():
-            jobs.setdefault(job_id, []).append(line)
-    there = sum(map(len, jobs.values()))
-    if not dry_run:
-        now, confirms = datetime.now(UTC), configuration.destinations[to].confirms
-        for some in in_chunks(jobs, JOBS_AT_ONCE):
-            lines = [line for job_id in some for line in jobs[job_id]]
-            with Session(database) as session, session.begin():
-                for job_id in some:
-                    job_states.send_again(session, job_id, f"to {to} again, by an operator")
-                outbox.send_again(session, to, lines, confirm=confirms, now=now)
-    sent = "would be" if dry_run else "is" if there == 1 else "are"
-    out.print(f"{counted(there, 'object')} of {counted(len(jobs), 'job')} {sent} sent to {to} again")
-    if gone := len(taken) - there:
-        what = f"{counted(gone, 'object')} {'is' if gone == 1 else 'are'} no longer stored (run.keep_jobs_days)"
-        complaints.print(f"{what}; condyle reroute runs the pipeline again")
-    return NOT_RIGHT if gone else OK
+    sent = "would be" if dry_run else "is" if taken.objects == 1 else "are"
+    out.print(f"{counted(taken.objects, 'object')} of {counted(len(taken.jobs), 'job')} {sent} sent to {to} again")
+    if taken.gone:
+        what = f"{counted(taken.gone, 'object')} {'is' if taken.gone == 1 else 'are'} no longer stored"
+        complaints.print(f"{what} (run.keep_jobs_days); condyle reroute runs the pipeline again")
+    return NOT_RIGHT if taken.gone else OK

@@ -17,7 +17,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_sr.words import counted
+from node.actions.studies import note_run
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
+from node.commands.operator import operator
 from node.commands.reroute import rerouting
 from node.commands.study_list import NoList, Report, Wanted, read_list
 from node.commands.terminal import console
@@ -201,7 +203,9 @@ class _Work:
         end = time.monotonic() + COMPLETE_S
         while True:
             try:
-                return self._requests.submit(asked)
+                made = self._requests.submit(asked)
+                note_run(self._database, asked.study or "", asked.pipeline, made, operator())
+                return made
             except StillArriving:
                 if time.monotonic() > end:
                     raise

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import select
@@ -19,12 +15,13 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
 from dicom_sr.words import counted
+from node.actions.jobs import JobActions
+from node.actions.withdrawing import Chosen
 from node.commands.exit_codes import NOT_RIGHT, OK, USAGE
 from node.commands.open_database import opened
 from node.commands.operator import operator
 from node.commands.terminal import console, print_whole
-from node.config import Configuration
-from node.database import taking_back, withdrawals
+from node.database import taking_back
 from node.database.connection import Database
 from node.database.queries import find_job
 from node.database.states import WithdrawalState
@@ -34,7 +31,6 @@ from node.reading import HERE
 
 LOOK_S = 0.5
 JOBS_SHOWN = 10
-UNKNOWN = "no longer in the configuration: it cannot be told"
 STYLES = {
     WithdrawalState.WAITING: "blue",
     WithdrawalState.TOLD: "cyan",
@@ -42,30 +38,6 @@ STYLES = {
     WithdrawalState.REFUSED: "red",
     WithdrawalState.LEFT: "yellow",
 }
-WAYS = {
-    "iocm": "told by a rejection note",
-    "delete-dicomweb": "deleted there",
-    "entered-in-error": "marked as entered in error",
-    "oru": "told by a further message",
-    "none": "not told (withdraw: none); asked what it has",
-}
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Which results are meant: one job's, or those of a pipeline."""
-
-    job: str = ""
-    pipeline: str = ""
-    version: str | None = None  # of the pipeline, or how the digest of its weights begins
-    since: datetime | None = None
-
-    def find(self, database: Database) -> list[str]:
-        """The ids of the jobs, the oldest first."""
-        if self.job:
-            return [find_job(database, self.job).id]
-        with Session(database) as session:
-            return withdrawals.made_by(session, self.pipeline, self.version, self.since)
 
 
 def withdraw(
@@ -94,36 +66,27 @@ def withdraw(
 
     out, complaints = console(), console(error=True)
     configuration, database = opened(config)
-    jobs = chosen.find(database)
-    if not jobs:
-        complaints.print(f"no result of {chosen.pipeline} is to be withdrawn; condyle jobs lists jobs", markup=False)
-        return NOT_RIGHT
-    with Session(database) as session:
-        there = taking_back.may_have(session, jobs)
-        later = withdrawals.compared_with(session, jobs)
-        undecided = 0 if chosen.version is None else withdrawals.without_version(session, chosen.pipeline)
-    _show_plan(out, configuration, jobs, there)
-    if undecided:
-        others = f"{counted(undecided, 'job')} of {chosen.pipeline} still to begin, with the version installed then"
-        out.print(f"  not among these: {others}", style="yellow", markup=False)
-    if dry_run:
-        return OK
-    if not yes:
-        if not complaints.is_terminal:
-            complaints.print("say --yes to take them back")
-            return USAGE
-        typer.confirm(f"Take back the results of {counted(len(jobs), 'job')}?", abort=True)
-    job_engine, who = JobEngine(configuration, database, HERE), operator()
+    job_engine = JobEngine(configuration, database, HERE)
     try:
-        for job in jobs:
-            job_engine.withdraw(job, reason, why, who)
+        acts = JobActions(configuration, database, job_engine)
+        jobs = chosen.find(database)
+        plan = acts.preview_withdraw(jobs, chosen)
+        if not plan.possible:
+            complaints.print(f"{plan.refusal}; condyle jobs lists jobs", markup=False)
+            return NOT_RIGHT
+        for sentence in plan.sentences:
+            out.print(sentence, markup=False)
+        if dry_run:
+            return OK
+        if not yes:
+            if not complaints.is_terminal:
+                complaints.print("say --yes to take them back")
+                return USAGE
+            typer.confirm(plan.title, abort=True)
+        acts.withdraw(jobs, reason, why, operator())
     finally:
         job_engine.stop()
     out.print(f"{counted(len(jobs), 'job')} withdrawn; nothing more of {'it' if len(jobs) == 1 else 'them'} is sent")
-    if later:
-        shown = ", ".join(job[:12] for job in later[:JOBS_SHOWN]) + (", ..." if len(later) > JOBS_SHOWN else "")
-        them = counted(len(later), "later result")
-        out.print(f"{them} compare with what was withdrawn; look at: {shown}", style="yellow", markup=False)
     rows = _wait(database, jobs, wait_s)
     if rows:
         print_whole(out, proof(rows))
@@ -161,22 +124,6 @@ def show(config: Path, job: str, *, as_json: bool) -> int:
     else:
         console().print("nothing was withdrawn")
     return NOT_RIGHT if any(row.state == WithdrawalState.REFUSED for row in rows) else OK
-
-
-def _show_plan(
-    out: Console, configuration: Configuration, jobs: Sequence[str], there: Mapping[tuple[str, str], int]
-) -> None:
-    shown = ", ".join(job[:12] for job in jobs[:JOBS_SHOWN]) + (", ..." if len(jobs) > JOBS_SHOWN else "")
-    out.print(f"{counted(len(jobs), 'job')}: {shown}", markup=False)
-    numbers: Counter[str] = Counter()
-    for (_, destination), number in there.items():
-        numbers[destination] += number
-    for destination, number in sorted(numbers.items()):
-        known = configuration.destinations.get(destination)
-        way = UNKNOWN if known is None else WAYS[known.withdraw]
-        out.print(f"  {destination} may have {counted(number, 'object')}: {way}", markup=False)
-    if not numbers:
-        out.print("  nothing of it went out")
 
 
 def _wait(

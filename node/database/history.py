@@ -16,7 +16,7 @@ from sqlalchemy import Delete, delete, exists, literal, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from node.background import Loop
-from node.config import HistorySettings
+from node.config import Configuration, HistorySettings
 from node.database.alert_notices import NoticeState
 from node.database.alerts import AlertState
 from node.database.callbacks import CallbackState
@@ -96,6 +96,10 @@ class History:
         self._kinds = _kinds(settings)
         self.loop = Loop("removal of old history", self._work, every_s=EVERY_S, retry_s=RETRY_S)
         """Looks a few times a day, once it is started."""
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Keep for as long as it says from now on."""
+        self._kinds = _kinds(configuration.history)
 
     def _work(self) -> None:
         self.remove_old()

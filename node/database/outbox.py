@@ -16,6 +16,7 @@ from dicom_sr.profile import LATER_KINDS, EncodedObject, Kind
 from dicom_sr.words import counted
 from node.data_folder import resolved, to_store
 from node.database.after_commit import after_commit
+from node.database.pauses import PauseKind, names_of_paused
 from node.database.queries import in_chunks
 from node.database.states import OUTBOX, ForbiddenTransition, OutboxState, WithdrawalState, before
 from node.database.tables import Instant, JobRow, ObjectRow, OutboxRow, WithdrawalRow
@@ -465,7 +466,10 @@ class Failing:
 
 
 def failing(session: Session, before: datetime) -> list[Failing]:
-    """The destinations at which something has waited since before then, and was tried; by name."""
+    """The destinations at which something has waited since before then, and was tried; by name.
+
+    One that an operator has paused is not among them.
+    """
     counts = select(func.count()).select_from(OutboxRow)
     return [
         Failing(
@@ -483,7 +487,11 @@ def failing_since(session: Session, before: datetime) -> dict[str, tuple[datetim
     since = func.min(OutboxRow.failing_since, type_=Instant)
     rows = session.execute(
         select(OutboxRow.destination, since)
-        .where(OutboxRow.failing_since.is_not(None), OutboxRow.failing_since < before)
+        .where(
+            OutboxRow.failing_since.is_not(None),
+            OutboxRow.failing_since < before,
+            OutboxRow.destination.not_in(names_of_paused(PauseKind.DESTINATION)),
+        )
         .group_by(OutboxRow.destination)
         .order_by(OutboxRow.destination)
     ).all()
@@ -496,6 +504,19 @@ def failing_since(session: Session, before: datetime) -> dict[str, tuple[datetim
         for name, began in rows
         if began is not None
     }
+
+
+def begin_anew(session: Session, destination: str, now: datetime) -> None:
+    """Have all that waits for a destination be due now, and forget since when it failed: it was paused meanwhile."""
+    session.execute(
+        update(OutboxRow)
+        .where(
+            OutboxRow.destination == destination,
+            WAITS,
+            or_(OutboxRow.failing_since.is_not(None), OutboxRow.not_before > now),
+        )
+        .values(failing_since=None, not_before=now)
+    )
 
 
 def count_unclear(session: Session, line_id: int) -> int:

@@ -36,6 +36,7 @@ InstallationRow  node.database.installation
 AlertRuleRow     node.database.alerts
 AlertRow         node.database.alerts, node.database.history
 AlertNoticeRow   node.database.alert_notices, node.database.alerts, node.database.history
+PauseRow         node.database.pauses
 ===============  =========================================================================================
 """
 
@@ -125,7 +126,7 @@ class AssociationRow(Base):
     __tablename__ = "association"
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    way: Mapped[str] = mapped_column(String(16))  # dimse, stow, folder, orthanc, fetch; commitment
+    way: Mapped[str] = mapped_column(String(16))  # dimse, stow, folder, import, orthanc, fetch; commitment
     calling_ae_title: Mapped[str] = mapped_column(String(64), default="")
     called_ae_title: Mapped[str] = mapped_column(String(64), default="")
     peer_address: Mapped[str] = mapped_column(String(64), default="")
@@ -623,6 +624,15 @@ REJECTION_NOTE = "rejection note"  # that came in
 NOT_DECIDED = "cannot decide"  # about a series or study
 IMAGE_GIVEN_UP, SERIES_GIVEN_UP = "image given up", "series given up"  # not read any more
 AUDIT_LOST = "audit file shortened"  # lines that were written are gone
+# what an operator did
+JOB_RESTARTED, JOB_CANCELLED, JOB_SENT = "job restarted", "job cancelled", "job sent to more destinations"
+SENT_AGAIN = "results sent again"  # to a destination, all that it took since a time
+PIPELINE_RUN, DECIDED_ANEW = "pipeline run by hand", "study decided anew"
+PAUSED, RESUMED = "paused", "resumed"  # a route or a destination
+IMPORTED = "files imported"
+ROUTES_CHANGED = "routes changed"  # in the configuration file, from the page
+CONFIGURATION_IN_FORCE = "configuration in force"  # at a start, or after a reload
+CONFIGURATION_REFUSED = "configuration refused"  # at a reload; the one before stays in force
 
 
 class AuditRow(Base):
@@ -670,3 +680,15 @@ class InstallationRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # always 1
     identity: Mapped[str] = mapped_column(String(32))
+
+
+class PauseRow(Base):
+    """A route whose jobs are not begun, or a destination that is sent nothing, until an operator resumes it."""
+
+    __tablename__ = "pause"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)  # a `node.database.pauses.PauseKind`
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    since: Mapped[datetime]
+    who: Mapped[str] = mapped_column(String(128), default="", server_default="")
+    why: Mapped[str] = mapped_column(Text, default="", server_default="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.background import Loop, growing_pause_s
-from node.config import RunRequestSettings
+from node.config import CallbackReceiver, Configuration, RunRequestSettings
 from node.database import callbacks
 from node.database.callbacks import CallbackState
 from node.database.connection import Database
@@ -64,17 +64,25 @@ class Callbacks:
     def __init__(
         self, settings: RunRequestSettings, database: Database, requests: RunRequests, clock: Callable[[], datetime]
     ) -> None:
-        self._receivers, self._database, self._requests = settings.callbacks, database, requests
+        self._receivers: Mapping[str, CallbackReceiver] = settings.callbacks
+        self._database, self._requests = database, requests
         self._clock = clock
         self._clients: dict[str, WebhookClient] = {}
         self._away: set[str] = set()  # receivers that are left alone until the others have had their turn
         self.loop = Loop("callbacks", self._work, every_s=EVERY_S)
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Tell its receivers from the next callback on."""
+        self._receivers = configuration.run_requests.callbacks
+        self._clients = {}
 
     def stop(self) -> None:
         """End; who is being told right now may be told once more by the next node."""
         self.loop.stop(STOP_S)
 
     def _work(self) -> float | None:
+        if not self._receivers:
+            return None
         with Session(self._database, expire_on_commit=False) as session, session.begin():
             row = callbacks.claim(session, self._clock(), self._away)
         if row is None:

@@ -70,6 +70,8 @@ class FetchRequests:
         self.loop.stop()
 
     def _work(self) -> float | None:
+        if not self._fetching.archives:
+            return None
         with Session(self._database, expire_on_commit=False) as session, session.begin():
             row = fetches.claim(session, self._clock())
         if row is None:

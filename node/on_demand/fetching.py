@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -57,9 +57,18 @@ class Fetching:
         self._database, self._store, self._import_receipts = database, store, import_receipts
         self._associations = Associations()
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Fetch from its archives from now on."""
+        self._configuration, self._settings = configuration, configuration.run_requests
+
     def stop(self) -> None:
         """End what is under way; it raises `BeingStopped`."""
         self._associations.stop()
+
+    @property
+    def archives(self) -> Sequence[str]:
+        """Names of those that requests may fetch from."""
+        return self._settings.archives
 
     def require_archive(self, name: str) -> None:
         """Raise `UnknownName` where requests may not fetch from there."""

@@ -122,6 +122,10 @@ class RunRequests:
         self._versions = Versions(database, configuration.node.data)
         self._one_at_a_time = threading.Lock()  # each reads a study's headers
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Go by its routes and destinations from now on."""
+        self._configuration = configuration
+
     def submit(self, asked: RunRequest) -> list[ByHand]:
         """Have the pipeline run on a stored study; what became of the study, or of each of its series.
 

@@ -110,6 +110,10 @@ class Intake:
         self._records, self._settings, self._reader = records, settings, reader
         self._changes, self._after = changes, after
 
+    def reconfigure(self, settings: RecordSettings) -> None:
+        """Go by these from the next message on."""
+        self._settings = settings
+
     @property
     def _issuers(self) -> tuple[dict[str, str], str]:
         """Which systems' identifiers are patient IDs, and the issuer of those that name none."""

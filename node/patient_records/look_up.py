@@ -68,6 +68,10 @@ class RecordLookUp:
         self._pauses_s = pauses_s
         self._handing_over = threading.Lock()  # what a reader makes of a record is there several times meanwhile
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Ask its FHIR server from now on."""
+        self._settings = configuration.records
+
     def for_study(self, pipeline: str, paths: Sequence[Path]) -> ClinicalContext | None:
         """The context for a pipeline on a study, up to the day of the study: what a job's first step asks for.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from starlette.routing import BaseRoute
 
@@ -70,14 +71,32 @@ class RecordService:
         self._readers = Readers(READERS, instances=instances)
         after = AfterChanges(database, configuration.node.data.absolute(), configuration.records.default_issuer)
         self._intake = Intake(records, configuration.records, self._readers, changes, after)
-        requests = RecordRequests(configuration, database, records, look_up, engine)
+        self._requests: Callable[[Configuration], RecordRequests] = lambda configuration: RecordRequests(
+            configuration, database, records, look_up, engine
+        )
         self._refused = RefusedRecords(database)
-        proxies = configuration.status.trusted_proxies
         self._room = Room()  # one for both ways
-        self._web = RecordsWeb(configuration.records, self._intake, requests, self._refused, proxies, self._room)
+        self._web = self._web_of(configuration)
         self._mllp: MllpServer | None = None
         self._retention = Loop("record retention", self._purge, every_s=PURGE_EVERY_S, retry_s=RETRY_S)
         self._telling = Loop("count of refused records", self._refused.tell, every_s=TELL_EVERY_S)
+
+    def _web_of(self, configuration: Configuration) -> RecordsWeb:
+        requests, proxies = self._requests(configuration), configuration.status.trusted_proxies
+        return RecordsWeb(configuration.records, self._intake, requests, self._refused, proxies, self._room)
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Take records by it from now on; its `routes` are others then.
+
+        Raises
+        ------
+        ConfigurationError
+            If a token file cannot be read, or holds no token; nothing changes then.
+        """
+        self._web = self._web_of(configuration)
+        self._settings = configuration.records
+        self._keep_changes_days = max(configuration.records.keep_days, configuration.priors.keep_days)
+        self._intake.reconfigure(configuration.records)
 
     def routes(self) -> list[BaseRoute]:
         """POST /fhir and /risk, GET /risk/{job}."""

@@ -90,6 +90,10 @@ class PriorReports:
         self._associations = Associations()
         self._own = OwnReports(folder, keys, database, self._default_issuer, reader)
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Ask its archives from the next job on."""
+        self._configuration, self._settings = configuration, configuration.priors
+
     def find(self, job: JobRow, paths: Sequence[Path]) -> Prior | None:
         """The patient's last report by the job's pipeline; None where the pipeline wants none.
 

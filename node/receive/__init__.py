@@ -8,14 +8,11 @@ Tests: `__main__` is started by `tests/node/receive/test_process.py`; `status` h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from node.config import Configuration
+from pathlib import Path
 
 
-def serve(configuration: Configuration) -> None:
-    """Receive until SIGTERM or SIGINT."""
+def serve(path: Path) -> None:
+    """Receive with the configuration in `path` until SIGTERM or SIGINT."""
     from node.receive.process import serve as run
 
-    run(configuration)
+    run(path)

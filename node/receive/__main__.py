@@ -14,7 +14,6 @@ def main() -> None:
     for name in UNUSED:
         sys.modules[name] = None  # type: ignore[assignment]  # to an import that is as good as not installed
     from node import log
-    from node.config import read
     from node.errors import NodeError, PeerUnavailable
     from node.processes import FAILED, end_with_parent, say
     from node.receive.process import serve
@@ -22,7 +21,7 @@ def main() -> None:
     end_with_parent()
     log.configure()
     try:
-        serve(read(Path(sys.argv[1])))
+        serve(Path(sys.argv[1]))
     except NodeError as error:
         say(FAILED, error)
         sys.exit(error.exit_code)

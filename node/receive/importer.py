@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,7 @@ log = logging.getLogger(__name__)
 
 MAXIMUM_DICOMDIR = 64 * 2**20
 NOT_DICOM = "is not DICOM"
+WAY = "import"  # by which the instances come in, and what they come from
 ALL_TAKEN = "all files beside it are taken"
 
 
@@ -64,6 +66,7 @@ class ImportReport:
     not_dicom: list[str] = field(default_factory=list)  # names of files that were read and are something else
     not_read: list[tuple[str, str]] = field(default_factory=list)  # what may hold instances, or not: name and why
     remarks: list[tuple[str, str]] = field(default_factory=list)  # name, and what is odd with it and costs nothing
+    studies: Counter[str] = field(default_factory=Counter)  # of those stored, by Study Instance UID
     metas_replaced: int = 0  # of those stored: the file meta named another instance than the data set
     unreadable: bool = False  # the system did not let a file be read: it may do so later
     no_room: bool = False  # the node could not write to its disk: later it may
@@ -76,6 +79,7 @@ class ImportReport:
     def add(self, other: ImportReport) -> None:
         """Add what became of other files."""
         self.stored += other.stored
+        self.studies += other.studies
         self.directories += other.directories
         self.not_dicom += other.not_dicom
         self.refused += other.refused
@@ -113,7 +117,7 @@ def run(
     database = open_database(configuration.node.database_url)
     store = Store.of(configuration, database)
     try:
-        arrival = store.open("folder", peer_address="import")
+        arrival = store.open(WAY, peer_address=WAY)
         report = ImportReport()
         for path in paths:
             import_path(path, store, arrival, report, progress)
@@ -168,10 +172,17 @@ def import_file(
         As the report has it; without one, the file's own.
     """
     name = name or path.name
-    one = _OneFile(store, arrival, report)
     if lies_in(path, store.data):
         report.leave(name, OWN_FOLDER)
         return []
+    return import_content(path, store, arrival, report, name)
+
+
+def import_content(
+    path: Path, store: Store, arrival: Callable[[], Arrival], report: ImportReport, name: str
+) -> list[Receipt]:
+    """As `import_file`, of a file that may lie in the data folder, such as one that was just uploaded."""
+    one = _OneFile(store, arrival, report)
     try:
         with path.open("rb") as source:
             one.take(source, shown(name))
@@ -247,8 +258,10 @@ class _OneFile:
             if not partial:
                 source.seek(0)
                 partial = spool(pieces(source), self._store, self._arrival())
-            self.receipts.append(self._store.adopt(self._arrival(), partial))
+            receipt = self._store.adopt(self._arrival(), partial)
+            self.receipts.append(receipt)
             self._report.stored += 1
+            self._report.studies[receipt.study_instance_uid] += 1
         except NotStored as error:
             self._refuse(name, error)
         except BaseException:

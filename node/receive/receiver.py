@@ -40,7 +40,9 @@ class Receiver:
         leader_lock = self.leader_lock = LeaderLock(node.data / "receipts" / "leader_lock.lock")
         self.receipt_import = ReceiptImport(node.data, database)
         self.commitment = CommitmentProvider(database, self.store, node.ae_title, configuration.peers, leader_lock)
-        admission = Admission(dimse, node.ae_title, configuration.peers, node.data / "receipts" / "slots")
+        self._admission = admission = Admission(
+            dimse, node.ae_title, configuration.peers, node.data / "receipts" / "slots"
+        )
         services = Services(self.store, admission, self.commitment)
         server = FastServer if dimse.server == "fast" else PlainServer
         tls = server_context(dimse.tls) if dimse.tls else None
@@ -89,6 +91,11 @@ class Receiver:
         self.store.close()
         self.receipt_import.stop()
         self.leader_lock.close()
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Let in whom it names from the next association on; those that are open go on."""
+        self._admission.reconfigure(configuration.receive.dimse, configuration.peers)
+        self.commitment.reconfigure(configuration.peers)
 
     def problem(self) -> str | None:
         """Why no images come by DICOM at the moment, or what has come is not recorded; None if all is well."""

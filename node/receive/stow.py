@@ -12,12 +12,11 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 from xml.etree import ElementTree
 
 from anyio import to_thread
 from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartParser
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -26,6 +25,7 @@ from node.config import DicomWebSettings, Network
 from node.database.states import AssociationOutcome
 from node.network.content_encoding import UnsuitableBody
 from node.network.content_type import media_and_parameters
+from node.network.multipart import MAXIMUM_PART_HEADERS, NO_BOUNDARY, MultipartParts, PartEvent, boundary_of
 from node.network.request_body import BodyBrokenOff, body_of, require_fitting
 from node.network.sign_in import UNAUTHORIZED, SignIn, caller_address
 from node.receive.status import NotStored, Status
@@ -35,11 +35,7 @@ from node.receive.store.instance_files import Receipt
 from node.receive.store.store import Store
 
 MAXIMUM_PARTS = 10_000
-MAXIMUM_PREAMBLE = MAXIMUM_PART_HEADERS = 64 * 1024
-NO_BOUNDARY = "The boundary that Content-Type names does not begin a line of the body"
-MAXIMUM_BOUNDARY = 70  # RFC 2046 5.1.1
 DICOM, JSON, XML = "application/dicom", "application/dicom+json", "application/dicom+xml"
-_Event: TypeAlias = tuple[str, Any]
 OK, ACCEPTED, BAD_REQUEST, CONFLICT = 200, 202, 400, 409
 NOT_ACCEPTABLE, TOO_LARGE, UNSUPPORTED, UNAVAILABLE = 406, 413, 415, 503
 
@@ -109,7 +105,7 @@ class _Desk:
     async def _take(
         self, stream: AsyncIterator[bytes], boundary: bytes, arrival: Arrival, study: str | None
     ) -> _Outcome:
-        parts = _Parts(boundary)
+        parts = MultipartParts(boundary)
         taking = _Taking(self._store, arrival, study)
         try:
             async for chunk in stream:
@@ -142,7 +138,7 @@ class _Taking:
         self._spooled: _Spooled | None = None
         self._type = _PartType.of({})
 
-    def take(self, events: Iterable[_Event]) -> None:
+    def take(self, events: Iterable[PartEvent]) -> None:
         """Write what has come, and store each part that ends."""
         for kind, data in events:
             if kind == "begin":
@@ -161,81 +157,6 @@ class _Taking:
         """Drop the part at hand: the request has ended, or was broken off."""
         if self._spooled is not None:
             self._spooled.drop()
-
-
-class _Parts:
-    """The parts of a multipart message as they come in, as (begin | headers | data | end, bytes or a dict).
-
-    What stands before the first boundary is passed over (RFC 2046 5.1.1), as is what follows the last one.
-    """
-
-    def __init__(self, boundary: bytes) -> None:
-        self.count = 0
-        self.finished = False
-        self.in_preamble = True
-        self._before = b""  # what has come of the preamble, or its end
-        self._line = b"--" + boundary
-        self._first = re.compile(rb"(?:\A|\n)" + re.escape(self._line) + rb"(?P<end>--|[ \t]*\r?\n)")
-        self._events: list[_Event] = []
-        self._headers: dict[str, str] = {}  # of the part at hand
-        self._name = b""
-        self._value = b""
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": self._on_name,
-                "on_header_value": self._on_value,
-                "on_header_end": self._on_header,
-                "on_headers_finished": lambda: self._events.append(("headers", self._headers)),
-                "on_part_data": lambda data, start, end: self._events.append(("data", data[start:end])),
-                "on_part_end": lambda: self._events.append(("end", b"")),
-                "on_end": self._end,
-            },
-        )
-
-    def feed(self, chunk: bytes) -> list[_Event]:
-        """What `chunk` brings: begin, headers, data and end of parts, in order.
-
-        Raises
-        ------
-        MultipartParseError
-            If it cannot be read; the parser bounds the length of headers.
-        """
-        if self.in_preamble:
-            chunk = self._after_preamble(chunk)
-        self._parser.write(chunk)
-        events, self._events = self._events, []
-        return events
-
-    def _after_preamble(self, chunk: bytes) -> bytes:
-        self._before += chunk
-        found = self._first.search(self._before)
-        if found is None:
-            if len(self._before) > MAXIMUM_PREAMBLE:
-                raise UnsuitableBody(BAD_REQUEST, NO_BOUNDARY)
-            return b""
-        self.in_preamble = False
-        # blanks may follow a boundary, and some end lines with LF alone: the parser knows neither
-        return self._line + (found["end"].strip() or b"\r\n") + self._before[found.end() :]
-
-    def _begin(self) -> None:
-        self.count += 1
-        self._headers = {}
-        self._events.append(("begin", b""))
-
-    def _on_name(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
-
-    def _on_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def _on_header(self) -> None:
-        self._headers[self._name.decode("latin-1").lower()] = self._value.decode("latin-1").strip()
-        self._name = self._value = b""
-
-    def _end(self) -> None:
-        self.finished = True
 
 
 @dataclass(frozen=True)
@@ -336,10 +257,7 @@ def _boundary(content_type: str) -> bytes:
         raise UnsuitableBody(UNSUPPORTED, "multipart/related is needed")
     if parameters.get("type", DICOM).partition(";")[0].strip().lower() != DICOM:
         raise UnsuitableBody(UNSUPPORTED, "Only parts of application/dicom are taken")
-    boundary = parameters.get("boundary", "")
-    if not 0 < len(boundary) <= MAXIMUM_BOUNDARY or not (boundary.isascii() and boundary.isprintable()):
-        raise UnsuitableBody(BAD_REQUEST, "The boundary is missing or not one")
-    return boundary.encode("ascii")
+    return boundary_of(parameters)
 
 
 def _answer_type(accept: str) -> str:

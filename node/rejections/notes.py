@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.read.rejection_note import RejectionNote
 from node.background import Loop
-from node.config import RejectionNoteSettings
+from node.config import Configuration, RejectionNoteSettings
 from node.database import audit, rejections
 from node.database.connection import Database
 from node.database.queries import in_chunks
@@ -73,6 +73,10 @@ class RejectionNotes:
         self._away: dict[str, datetime] = {}  # until when documents are left alone that cannot be read now
         self.loop = Loop("rejection notes", self._work, every_s=POLL_S)
         """Looks twice a second, once it is started."""
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Let notes do what it says from the next one on."""
+        self._settings = configuration.receive.rejection_notes
 
     def _work(self) -> None:
         self.look()

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import ColumnElement, Row, and_, func, select, update
 from sqlalchemy.orm import Session
 
-from node.config import ReceiveSettings
+from node.config import Configuration, ReceiveSettings
 from node.database.connection import Database
 from node.database.queries import UNDECIDED
 from node.database.tables import KEY_OBJECTS, AssociationRow, InstanceRow, SeriesRow, StudyRow
@@ -61,6 +61,10 @@ class Completion:
 
     def __init__(self, database: Database, settings: ReceiveSettings, clock: Callable[[], datetime]) -> None:
         self._database, self._settings, self._clock = database, settings, clock
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Go by its quiet times from now on."""
+        self._settings = configuration.receive
 
     def poll(
         self,

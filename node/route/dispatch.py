@@ -66,11 +66,21 @@ class Dispatcher:
         clock: Callable[[], datetime],
         reader: Reader,
     ) -> None:
-        self._configuration, self._database, self._submit, self._clock = configuration, database, submit, clock
+        self._in_force = configuration, compile_routes(configuration)  # one attribute: a reload changes both at once
+        self._database, self._submit, self._clock = database, submit, clock
         self._facts = FactsReader(database, reader, clock)
-        self._routes = compile_routes(configuration)
         self._instances = configuration.node.data / "instances"
         self._data, self._versions = configuration.node.data.absolute(), Versions(database, configuration.node.data)
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Decide by its routes from now on; a decision under way ends by those that it began with.
+
+        Raises
+        ------
+        ConfigurationError
+            If the matcher of a route is not one; nothing changes then.
+        """
+        self._in_force = configuration, compile_routes(configuration)
 
     def dispatch(self, complete: Complete, *, untroubled: bool = True) -> list[Decision]:
         """Decide about `complete`, submit its jobs and settle it.
@@ -100,7 +110,7 @@ class Dispatcher:
 
     def _was_fetched(self, complete: Complete) -> bool:
         with Session(self._database) as session:
-            return was_fetched(session, complete, self._configuration.run_requests.move_ae_title)
+            return was_fetched(session, complete, self._in_force[0].run_requests.move_ae_title)
 
     def decide(self, complete: Complete, *, dry_run: bool = False) -> tuple[list[Decision], dict[str, Job]]:
         """What the routes decide about `complete`, and the job of each route that matches; submits nothing.
@@ -119,7 +129,8 @@ class Dispatcher:
         ReadingFailed
             If one ended what read it, and is tried again later.
         """
-        routes = [route for route in self._routes if route.level == complete.level]
+        configuration, every = self._in_force
+        routes = [route for route in every if route.level == complete.level]
         if not routes or not complete.sop_instance_uids:  # all of its images may have been rejected
             return [], {}
         with Session(self._database) as session:
@@ -129,13 +140,13 @@ class Dispatcher:
                 session, complete.study_instance_uid, [one.series_instance_uid for one in series]
             )
         require_whole((one.path, sizes[one.sop_instance_uid]) for of in series for one in of.instances)
-        found = self._facts.facts(series, keys(self._routes), of_study=complete.level == "study", dry_run=dry_run)
+        found = self._facts.facts(series, keys(every), of_study=complete.level == "study", dry_run=dry_run)
         facts = [replace(one, other_studies=others.get(one.series_instance_uid, ())) for one in found]
         decisions = decide(routes, complete.level, facts)
         jobs = {
             decision.route: self.job(
                 decision.route,
-                self._configuration.routes[decision.route],
+                configuration.routes[decision.route],
                 [one for one in series if one.series_instance_uid in decision.series_instance_uids],
             )
             for decision in decisions

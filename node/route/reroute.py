@@ -101,6 +101,11 @@ class Reroute:
         self._configuration, self._database, self._jobs, self._reader = configuration, database, jobs, reader
         self._dispatcher = Dispatcher(configuration, database, jobs.submit, clock, reader)
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Decide by its routes from now on."""
+        self._dispatcher.reconfigure(configuration)
+        self._configuration = configuration
+
     def reroute(self, study_instance_uid: str, *, dry_run: bool = False) -> list[Rerouted]:
         """Decide anew about each series of a study and about the whole; with `dry_run` nothing is changed.
 
@@ -170,8 +175,15 @@ class Reroute:
             self._jobs.restart(job.id, "decided anew by an operator")
 
     # ---- by hand
-    def run(self, study_instance_uid: str, route: Route, series_instance_uids: Iterable[str] = ()) -> Iterator[ByHand]:
-        """Have a pipeline run on a study that no route needs to match.
+    def run(
+        self,
+        study_instance_uid: str,
+        route: Route,
+        series_instance_uids: Iterable[str] = (),
+        *,
+        dry_run: bool = False,
+    ) -> Iterator[ByHand]:
+        """Have a pipeline run on a study that no route needs to match; with `dry_run` nothing is changed.
 
         A pipeline of level series is given each series that it accepts by its headers, one of level study the whole
         study if it accepts that. Series that are named are given whatever their headers say.
@@ -214,7 +226,9 @@ class Reroute:
             else:
                 job = self._dispatcher.job(BY_HAND, route, some)
                 action = self._action(job)
-                yield ByHand(about, job.id, self._act(job, action), action)
+                yield ByHand(
+                    about, job.id, "" if dry_run else self._act(job, action), action, len(job.sop_instance_uids)
+                )
 
     def _our_own(self, series: Series) -> bool:
         return self._reader.call(series_facts, series, ()).made_by_node
@@ -228,6 +242,7 @@ class ByHand:
     job_id: str | None
     problem: str  # why there is no job; empty where there is one
     action: Action = Action.NO_MATCH
+    images: int = 0  # that the job is given
 
 
 def _new_destinations(job: Job, known: JobRow) -> list[str]:

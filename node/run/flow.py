@@ -156,6 +156,10 @@ class Flow:
         self._instances = configuration.node.data.absolute() / "instances"
         self._waiting: dict[str, MustWait] = {}  # by job: why
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Work by it from the next step on."""
+        self._configuration = configuration
+
     def folder(self, job_id: str) -> JobFolder:
         """Where the steps of a job leave what they have made."""
         return JobFolder(job_folder(self._data, job_id), self._key_file)

@@ -62,6 +62,12 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+InTransaction = Callable[[Session], object]
+
+
+def _nothing(_: Session) -> None:
+    """The default for `InTransaction`."""
+
 
 NAME = "condyle"
 QUEUE = "jobs"
@@ -202,6 +208,8 @@ class JobEngine:
         As for `JobImages`.
     name
         This node among all that share the database; by default `job_states.node_name`.
+    paused
+        Asked with the name of a route: why its jobs are not begun for now; None where they are.
     """
 
     def __init__(
@@ -216,7 +224,9 @@ class JobEngine:
         priors: Priors | None = None,
         correct: Callable[[Collection[Path]], object] = lambda _: None,
         patients: CurrentPatients | None = None,
+        paused: Callable[[str], str | None] = lambda _: None,
     ) -> None:
+        self._paused = paused
         self.executor_id = name or job_states.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
         self._beat_s, self._dead_after_s, self._priors, self._reader = beat_s, dead_after_s, priors, reader
@@ -307,12 +317,11 @@ class JobEngine:
 
     def _new_pool(self, size: int, to_load: Sequence[tuple[str, Settings]] = ()) -> Pool:
         """Processes for the steps of jobs, in a box where there can be one."""
-        run, key_file = self._configuration.run, self._configuration.records.key_file
+        run = self._configuration.run
         in_box = boxed(self._configuration)
         if not in_box:
             for result in the_box(self._configuration):
                 log.warning(result.sentence, extra={"key": result.key})
-        reads = (*paths_in_settings(self._configuration), *([key_file.absolute()] if key_file else ()))
         data = self._configuration.node.data if in_box else None
         limits = (run.time_limit_s, run.memory_limit_mb)
         there = gpus.gpus(run.gpus, os.environ)
@@ -321,11 +330,24 @@ class JobEngine:
             *limits,
             to_load,
             data=data,
-            reads=reads,
+            reads=self._readable(),
             node=self.executor_id,
             environment=run.environment,
             of_slot=lambda slot: gpus.environment_of(slot, there, run.workers_per_gpu, run.gpu_memory_limit_mb),
         )
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Work by its routes and destinations from the next step of each job on."""
+        self._configuration = configuration
+        if self._pool is not None:
+            self._pool.show(self._readable())
+        if _flow is not None:
+            _flow.reconfigure(configuration)
+
+    def _readable(self) -> tuple[Path, ...]:
+        """What the processes see in their box besides the files of a job."""
+        key_file = self._configuration.records.key_file
+        return (*paths_in_settings(self._configuration), *([key_file.absolute()] if key_file else ()))
 
     def stop(self) -> None:
         """Stop at once; jobs under way go on from their last finished step at the next start."""
@@ -469,8 +491,15 @@ class JobEngine:
         """
         return queries.show_job(self._database, job_id)
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str, *, audit: InTransaction = _nothing) -> None:
         """End a job that is not done. It stops at once, and what it has not sent yet is not sent.
+
+        Parameters
+        ----------
+        job_id
+            All of it.
+        audit
+            Called in the same transaction.
 
         Raises
         ------
@@ -480,6 +509,7 @@ class JobEngine:
         """
         with Session(self._database) as session, session.begin():
             job_states.cancel(session, job_id)
+            audit(session)
         self._client.cancel_workflow(job_id)
 
     def withdraw(self, job_id: str, reason: RejectionReason, why: str, by: str) -> Sequence[str]:
@@ -511,7 +541,7 @@ class JobEngine:
         """Stop what works on a job that was ended in the database."""
         self._client.cancel_workflow(job_id)
 
-    def restart(self, job_id: str, why: str = "restarted by an operator") -> None:
+    def restart(self, job_id: str, why: str = "restarted by an operator", *, audit: InTransaction = _nothing) -> None:
         """Run a failed or unsuitable job again from the step that failed; finished steps are not repeated.
 
         Parameters
@@ -520,6 +550,8 @@ class JobEngine:
             All of it.
         why
             For the timeline.
+        audit
+            Called in the same transaction.
 
         Raises
         ------
@@ -529,11 +561,17 @@ class JobEngine:
         """
         with Session(self._database) as session, session.begin():
             job_states.restart(session, job_id, why)
+            audit(session)
         if self._alone is None:
             self._take_up(job_id)
 
     def send_to(
-        self, job_id: str, destinations: Sequence[str], conditions: Mapping[str, Mapping[str, object]] | None = None
+        self,
+        job_id: str,
+        destinations: Sequence[str],
+        conditions: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        audit: InTransaction = _nothing,
     ) -> None:
         """Send what a job made to these destinations too, encoded as they want it; its result is not computed again.
 
@@ -549,6 +587,8 @@ class JobEngine:
             Their names in the configuration.
         conditions
             As `Job.conditions`; without, they get it whatever the result.
+        audit
+            Called in the same transaction.
 
         Raises
         ------
@@ -568,6 +608,7 @@ class JobEngine:
         with Session(self._database) as session, session.begin():
             job = job_states.locked(session, job_id)
             job_states.require_standing(job)
+            audit(session)
             made = job.state in (JobState.SENDING, JobState.DONE)
             if (
                 made

@@ -74,7 +74,7 @@ class Worker:
         reads: Sequence[Path],
         began: float,
     ) -> None:
-        self.view, self.began = view, began
+        self.view, self.began, self.reads = view, began, frozenset(reads)
         ours, theirs = socket.socketpair()
         with theirs:
             command = ["-m", "node.run.worker", str(theirs.fileno())]
@@ -173,6 +173,10 @@ class Pool:
             with contextlib.suppress(MustWait):  # the next call tries again
                 self._workers[slot] = self._new(slot)
 
+    def show(self, reads: Sequence[Path]) -> None:
+        """Have the processes see these files in their box; one that lacks some is replaced before its next call."""
+        self._reads = tuple(reads)
+
     def close(self) -> None:
         """End all processes; calls under way leave with `Stopping`."""
         with self._condition:
@@ -265,7 +269,7 @@ class Pool:
 
     def _ready(self, slot: int) -> Worker:
         worker = self._workers[slot]  # the caller has the slot, so nobody else sets it
-        if worker is None or not worker.alive or not (worker.view is None or worker.view.is_seen):
+        if worker is None or not worker.alive or not (worker.view is None or self._sees_all(worker, worker.view)):
             if worker is not None:
                 worker.kill()
             worker = self._new(slot)  # without the lock: a storage that hangs is to hang this call alone
@@ -281,6 +285,9 @@ class Pool:
                 raise Stopping from error
             raise JobFailed("the process that runs pipelines does not start; the log says why") from error
         return worker
+
+    def _sees_all(self, worker: Worker, view: JobView) -> bool:
+        return view.is_seen and worker.reads.issuperset(self._reads)
 
     def _new(self, slot: int) -> Worker:
         threads = max(1, (os.cpu_count() or 1) // self.size)

@@ -132,6 +132,9 @@ class Lane:
         Those of all deliveries.
     made_by
         Who this installation is, for what the lane itself writes: rejection notes.
+    paused
+        Why nothing is sent there for now; None where it is. Nothing is taken back meanwhile either; what was sent
+        before is still confirmed.
     """
 
     def __init__(
@@ -148,7 +151,9 @@ class Lane:
         key_file: Path | None = None,
         associations: Associations | None = None,
         made_by: Callable[[], EncodingProfile] = EncodingProfile,
+        paused: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self._paused, self._was_paused = paused, False
         self._associations = associations or Associations()
         self._stop = stop or threading.Event()
         self._name, self._destination, self._database, self._clock = name, destination, database, clock
@@ -170,14 +175,17 @@ class Lane:
         confirmations
             Whether to look for what is to be confirmed, or taken back, too.
         """
-        now = self._clock()
+        now, paused = self._clock(), self._paused() is not None
+        if paused != self._was_paused:
+            self._was_paused = paused
+            self._forget_failures()
         if now < self._not_before:
             return False
-        if outbox.next_job(session, self._name, now) is not None:
+        if not paused and outbox.next_job(session, self._name, now) is not None:
             return True
         if not confirmations:
             return False
-        if now >= self._take_back_not_before and self._withdrawals.are_due(session):
+        if not paused and now >= self._take_back_not_before and self._withdrawals.are_due(session):
             return True
         may_ask = self._destination.confirms and now >= self._confirm_not_before
         return may_ask and self._commitments.are_due(session)
@@ -189,13 +197,14 @@ class Lane:
         """
         if self._clock() < self._not_before:
             return False
+        paused = self._paused() is not None
         with Session(self._database) as session:
-            job_id = outbox.next_job(session, self._name, self._clock())
+            job_id = None if paused else outbox.next_job(session, self._name, self._clock())
         try:
             if job_id is not None:
                 self._try_job(job_id)
             confirmed = self._try_to_confirm()
-            taken_back = self._try_to_take_back()
+            taken_back = not paused and self._try_to_take_back()
         except PeerUnavailable as error:
             if self._stop.is_set():  # which ends what a peer is slow about
                 return False
@@ -211,6 +220,11 @@ class Lane:
             return False
         self._failures = 0
         return job_id is not None or confirmed or taken_back
+
+    def _forget_failures(self) -> None:
+        """Try at once again: whoever pauses or resumes a destination knows more of it than the failures before."""
+        self._failures, self._not_before = 0, datetime.min.replace(tzinfo=UTC)
+        self._take_back_failures, self._take_back_not_before = 0, self._not_before
 
     def _open(self) -> Delivery:
         return open_delivery(self._name, self._destination, self._ae_title, self._key_file, self._associations)
@@ -294,7 +308,7 @@ class Lane:
                 if time.monotonic() - written > WRITE_EVERY_S:
                     self._write_answers(pending)
                     pending, written = [], time.monotonic()
-                if self._stop.is_set():
+                if self._stop.is_set() or self._paused() is not None:
                     return False
         finally:
             self._write_answers(pending)

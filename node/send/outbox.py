@@ -10,6 +10,8 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -49,6 +51,27 @@ def _maker(configuration: Configuration) -> EncodingProfile:
     return EncodingProfile(uid_root=configuration.node.uid_root, institution=configuration.node.institution)
 
 
+@dataclass(frozen=True)
+class _Way:
+    """What sends to one destination, as that is configured."""
+
+    destination: Destination
+    lane: Lane
+    loop: Loop
+    stop: threading.Event
+    associations: Associations
+
+    def start(self) -> None:
+        self.stop.clear()
+        self.associations.start()
+        self.loop.start()
+
+    def end(self) -> None:
+        """Have it stop after the object that is just being sent; does not wait for that."""
+        self.stop.set()
+        self.loop.stop(timeout_s=0.0)
+
+
 class Sender:
     """A thread per destination, and one that wakes them when there is something for them.
 
@@ -64,6 +87,8 @@ class Sender:
         This node among all that share the database; by default `job_states.node_name`.
     claim_s
         How long after it was last heard of another node may send in its place.
+    paused
+        Asked with the name of a destination: why nothing is sent there for now; None where it is.
     """
 
     def __init__(
@@ -74,66 +99,101 @@ class Sender:
         first_retry_s: float = FIRST_RETRY_S,
         name: str | None = None,
         claim_s: float = CLAIM_S,
+        paused: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        self._database, self._clock = database, clock
+        self._configuration, self._database, self._clock = configuration, database, clock
+        self._first_retry_s, self._paused = first_retry_s, paused
         self._name, self._claim_s = name or job_states.node_name(configuration), claim_s
         self._ours: set[str] = set()
         self._stop = threading.Event()
-        self._associations = Associations()
-        self._lanes = {
-            name: Lane(
-                name,
-                destination,
-                configuration.node.ae_title,
-                database,
-                clock,
-                first_retry_s,
-                self._stop,
-                data=configuration.node.data.absolute(),
-                key_file=configuration.records.key_file,
-                associations=self._associations,
-                made_by=partial(of_device, _maker(configuration), configuration, database),
-            )
-            for name, destination in configuration.destinations.items()
-        }
-        self._loops = {
-            name: Loop(
-                f"sending to {name}",
-                partial(self._send_due, name),
-                every_s=None,
-                first_s=None,
-                longest_s=longest_s(destination),
-            )
-            for name, destination in configuration.destinations.items()
-        }
+        self._ways = {name: self._way(name, destination) for name, destination in configuration.destinations.items()}
+        self._leaving: list[tuple[str, _Way]] = []  # those that a reload has replaced, until they have stopped
         self._polls = itertools.count()
         self._claimed = self._swept = -math.inf
         self._gone_seen_to = False
         self._looked_at: job_states.Place | None = None  # how far the search for jobs that are sent has come
         self._outbox = Loop("outbox", self._wake_due, every_s=POLL_S, first_s=POLL_S)
 
+    def _way(self, name: str, destination: Destination) -> _Way:
+        configuration, stop, associations = self._configuration, threading.Event(), Associations()
+        lane = Lane(
+            name,
+            destination,
+            configuration.node.ae_title,
+            self._database,
+            self._clock,
+            self._first_retry_s,
+            stop,
+            data=configuration.node.data.absolute(),
+            key_file=configuration.records.key_file,
+            associations=associations,
+            made_by=partial(of_device, _maker(configuration), configuration, self._database),
+            paused=partial(self._paused, name),
+        )
+        loop = Loop(
+            f"sending to {name}",
+            partial(self._send_due, name, lane, stop),
+            every_s=None,
+            first_s=None,
+            longest_s=longest_s(destination),
+        )
+        return _Way(destination, lane, loop, stop, associations)
+
     def start(self) -> None:
         """Begin to send."""
         self._stop.clear()
-        self._associations.start()
         self._claimed = self._swept = -math.inf
         self._gone_seen_to = False
-        for loop in (self._outbox, *self._loops.values()):
-            loop.start()
+        self._outbox.start()
+        for way in self._ways.values():
+            way.start()
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Send to the destinations of this configuration from now on.
+
+        What is the same as before goes on untouched. A destination that is another now, or is gone, stops after the
+        object that is just being sent; only then the new one begins. Lines to one that is gone end with their jobs.
+        """
+        before, self._configuration = self._ways, configuration
+        ways = {
+            name: known
+            if (known := before.get(name)) and known.destination == destination
+            else self._way(name, destination)
+            for name, destination in configuration.destinations.items()
+        }
+        left = [(name, way) for name, way in before.items() if ways.get(name) is not way]
+        for _, way in left:
+            way.end()
+        self._leaving = [
+            *(one for one in self._leaving if one[1].loop.alive),
+            *left,
+        ]  # before the new ones are there to be woken
+        self._ways = ways
+        for name, way in ways.items():
+            if before.get(name) is not way:
+                way.start()
+        self._claimed = self._swept = -math.inf
+        self._gone_seen_to = False
 
     def stop(self) -> None:
         """Stop after the object that is just being sent; the rest goes out at the next start."""
         self._stop.set()
-        for loop in (self._outbox, *self._loops.values()):
-            loop.stop(timeout_s=0.0)  # all of them, before one is waited for
+        ways = [*self._ways.values(), *(way for _, way in self._leaving)]
+        self._outbox.stop(timeout_s=0.0)
+        for way in ways:
+            way.end()  # all of them, before one is waited for
         deadline = time.monotonic() + STOP_PATIENCE_S
-        for loop in (self._outbox, *self._loops.values()):  # one that waits for a silent server ends with the process
+        for loop in (
+            self._outbox,
+            *(way.loop for way in ways),
+        ):  # one that waits for a silent server ends with the process
             loop.stop(timeout_s=max(0.0, deadline - time.monotonic()))
-        self._associations.stop()
+        for way in ways:
+            way.associations.stop()
 
     def problem(self) -> str | None:
         """Why nothing, or not everything, is sent at the moment; None if it is. A peer that is away is no problem."""
-        found = (loop.problem() for loop in (self._outbox, *self._loops.values()))
+        found = (loop.problem() for loop in (self._outbox, *(way.loop for way in self._ways.values())))
         return next((problem for problem in found if problem), None)
 
     def _wake_due(self) -> None:
@@ -149,9 +209,16 @@ class Sender:
             self._swept = time.monotonic()
         confirmations = next(self._polls) % CONFIRM_EVERY == 0
         with Session(self._database) as session:
-            due = [name for name in self._ours if self._lanes[name].is_due(session, confirmations=confirmations)]
-        for name in due:
-            self._loops[name].wake()
+            ours = [
+                (name, way) for name, way in self._ways.items() if name in self._ours and not self._is_leaving(name)
+            ]
+            due = [way for _, way in ours if way.lane.is_due(session, confirmations=confirmations)]
+        for way in due:
+            way.loop.wake()
+
+    def _is_leaving(self, name: str) -> bool:
+        """Whether what was replaced by a reload is still sending there."""
+        return any(of == name and way.loop.alive for of, way in self._leaving)
 
     def _end_what_goes_nowhere(self) -> bool:
         """End the lines to destinations that have left the configuration, with their jobs; whether that was all.
@@ -159,7 +226,7 @@ class Sender:
         What another node on the same database still sends to, it goes on sending to.
         """
         with Session(self._database) as session:
-            left = outbox.left_behind(session, list(self._lanes))
+            left = outbox.left_behind(session, list(self._ways))
             taken = self._taken(session)
         for name in left.keys() - taken:
             facts = {"destination": name, "objects": left[name].objects, "jobs": len(left[name].jobs)}
@@ -173,7 +240,7 @@ class Sender:
     def _leave_what_nobody_tells(self) -> None:
         """Leave what is to be taken back at destinations that no node has in its configuration."""
         with Session(self._database) as session, session.begin():
-            for job_id, name in taking_back.leave_all_but(session, {*self._lanes, *self._taken(session)}, ANSWER):
+            for job_id, name in taking_back.leave_all_but(session, {*self._ways, *self._taken(session)}, ANSWER):
                 job_states.note(session, job_id, "taken back", f"{name}: {GONE}; it cannot be told")
 
     def _taken(self, session: Session) -> set[str]:
@@ -182,8 +249,8 @@ class Sender:
         others = LaneRow.seen > now - timedelta(seconds=self._claim_s)
         return set(session.scalars(select(LaneRow.destination).where(others, LaneRow.owner != self._name)))
 
-    def _send_due(self, name: str) -> None:
-        while name in self._ours and not self._stop.is_set() and self._lanes[name].turn():
+    def _send_due(self, name: str, lane: Lane, stop: threading.Event) -> None:
+        while name in self._ours and not stop.is_set() and lane.turn():
             goes_on()
 
     def _claim(self) -> set[str]:
@@ -193,9 +260,9 @@ class Sender:
         harm: the same bytes arrive twice.
         """
         if self._database.dialect.name != "postgresql":
-            return set(self._lanes)  # one node alone uses an SQLite database; the job engine's lock ensures it
+            return set(self._ways)  # one node alone uses an SQLite database; the job engine's lock ensures it
         ours = set()
-        for name in self._lanes:
+        for name in self._ways:
             with Session(self._database) as session, session.begin():
                 now = session.scalars(select(func.current_timestamp())).one()
                 free = or_(LaneRow.owner == self._name, LaneRow.seen < now - timedelta(seconds=self._claim_s))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from node.actions.desk import Actions
 from node.config import Configuration
 from node.database.connection import Database
 from node.status.browser_guard import BrowserGuard
@@ -21,9 +22,13 @@ from node.status.connections import Connections
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
+from node.status.pages.actions import NOTICES, confirmations
 from node.status.pages.alerts import AlertsPage
 from node.status.pages.audit import AuditPage
+from node.status.pages.confirmations import ConfirmationPages
+from node.status.pages.imports import ImportPage
 from node.status.pages.now import NowPage
+from node.status.pages.reload import ReloadPage
 from node.status.pages.study import StudyPages
 from node.status.pages.verdict import VerdictPage
 from node.status.places import where
@@ -56,6 +61,7 @@ def build_app(
     remarks: Mapping[str, Check] | None = None,
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
+    actions: Actions | None = None,
 ) -> ASGIApp:
     """The node's web application.
 
@@ -74,6 +80,8 @@ def build_app(
         Routes of other parts that share the port, such as STOW-RS.
     connections
         Those to the port, for the metrics.
+    actions
+        What operators may do from the page; None: it shows only.
     """
     connections = Connections() if connections is None else connections
     node, destinations = configuration.node, configuration.destinations
@@ -90,6 +98,7 @@ def build_app(
     )
     app = Starlette(
         routes=[
+            *(_routes_of_actions(site, actions, database) if actions is not None else ()),
             *(route for page in pages for route in page.routes()),
             *health.routes(),
             Route("/metrics", lambda request: _metrics(metrics, request)),
@@ -102,8 +111,37 @@ def build_app(
     return _WithHeaders(BrowserGuard(app, configuration.status, connections.refusals))
 
 
+def _routes_of_actions(site: Site, actions: Actions, database: Database) -> Iterator[BaseRoute]:
+    """What operators may do; before the pages that show, whose addresses may take in more."""
+    site.acts = True
+    site.templates.env.globals["notices_of_actions"] = NOTICES
+    for page in (
+        ConfirmationPages(site, confirmations(actions)),
+        ReloadPage(site, actions.reload),
+        ImportPage(site, actions.upload, database),
+    ):
+        yield from page.routes()
+
+
 def _metrics(metrics: Metrics, _request: Request) -> Response:
     return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+class Replaceable:
+    """An application that can be replaced by another while it serves; requests under way end in the one they began in.
+
+    Plain ASGI.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def put(self, app: ASGIApp) -> None:
+        """Have the next request answered by this application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 class _WithHeaders:

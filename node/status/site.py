@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.templating import Jinja2Templates
 
-from node.access.identity import THIS_MACHINE, Identity, Role
+from node.access.identity import THIS_MACHINE, Identity, Role, identity_of
 from node.config import Configuration
 from node.config.checks import the_box
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
@@ -36,7 +36,13 @@ class MenuEntry:
     role: Role = Role.VIEWER  # who sees it
 
 
-MENU = (MenuEntry("/", "Now"), MenuEntry("/alerts", "Alerts"), MenuEntry("/audit", "Audit", Role.ADMINISTRATOR))
+MENU = (
+    MenuEntry("/", "Now"),
+    MenuEntry("/alerts", "Alerts"),
+    MenuEntry("/import", "Import", Role.OPERATOR),
+    MenuEntry("/reload", "Configuration", Role.OPERATOR),
+    MenuEntry("/audit", "Audit", Role.ADMINISTRATOR),
+)
 
 
 class Site:
@@ -50,6 +56,8 @@ class Site:
 
     def __init__(self, configuration: Configuration, health: Health) -> None:
         self._health = health
+        self.data = configuration.node.data
+        self.acts = False  # whether operators may do something from the page
         self._sign_in = sign_in_to_page(configuration.status)
         self.forms = FormTokens(configuration.node.data)
         self.templates = Jinja2Templates(directory=HERE / "templates")
@@ -94,6 +102,15 @@ class Site:
             response.headers["WWW-Authenticate"] = 'Basic realm="Condyle: any name, the token as password"'
         return response
 
+    # ---- forms
+    def form_token(self, request: Request, *purpose: str) -> str:
+        """What a form holds to be taken: of this purpose, by default the path of the page, and of who was shown it."""
+        return self.forms.token(*(purpose or (request.url.path,)), identity_of(request).name)
+
+    def is_ours(self, request: Request, token: str, *purpose: str) -> bool:
+        """Whether the node gave a form with that token to whoever sends it, for this purpose."""
+        return self.forms.is_ours(token, *(purpose or (request.url.path,)), identity_of(request).name)
+
     # ---- answers
     def page(self, request: Request, template: str, status: int = HTTPStatus.OK, **content: Any) -> Response:
         """A page, with what is wrong with the node at its top."""
@@ -112,7 +129,8 @@ class Site:
 
     def _rendered(self, request: Request, template: str, status: int, content: dict[str, Any]) -> Response:
         identity: Identity | None = getattr(request.state, "identity", None)
-        menu = [entry for entry in MENU if identity is not None and identity.may(entry.role)]
+        here = [entry for entry in MENU if self.acts or entry.role is Role.VIEWER]
+        menu = [entry for entry in here if identity is not None and identity.may(entry.role)]
         shared = {"now": datetime.now(UTC), "identity": identity, "menu": menu}
         return self.templates.TemplateResponse(request, template, {**shared, **content}, status_code=status)
 

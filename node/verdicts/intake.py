@@ -58,7 +58,13 @@ class Intake:
         self._vocabulary = vocabulary(configuration.verdicts)
         self.loop = Loop("reading of verdicts", self._work, every_s=EVERY_S, retry_s=RETRY_S)
 
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Look into what comes as it says from now on, or into nothing."""
+        self._vocabulary, self._settings = vocabulary(configuration.verdicts), configuration.verdicts
+
     def _work(self) -> float | None:
+        if not self._settings.read:
+            return None
         return 0.0 if self.look_into_next() else None
 
     def look_into_next(self) -> bool:

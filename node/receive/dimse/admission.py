@@ -56,13 +56,17 @@ class Admission:
     """
 
     def __init__(self, settings: DimseSettings, ae_title: str, peers: Mapping[str, Peer], folder: Path) -> None:
-        self._settings = settings
-        self._folder = folder
+        self._folder, self._ae_title = folder, ae_title.strip()
         make_folder(folder)
-        self._called = frozenset({ae_title.strip(), *(title.strip() for title in settings.ae_titles)})
-        self._peers: dict[str, list[tuple[str, Peer]]] = {}
+        self.reconfigure(settings, peers)
+
+    def reconfigure(self, settings: DimseSettings, peers: Mapping[str, Peer]) -> None:
+        """Decide by these from the next request on; who is in stays in."""
+        by_title: dict[str, list[tuple[str, Peer]]] = {}
         for name, peer in peers.items():
-            self._peers.setdefault(peer.ae_title.strip(), []).append((name, peer))
+            by_title.setdefault(peer.ae_title.strip(), []).append((name, peer))
+        self._settings, self._peers = settings, by_title
+        self._called = frozenset({self._ae_title, *(title.strip() for title in settings.ae_titles)})
 
     def stranger(self, calling_ae_title: str, called_ae_title: str, address: str) -> Rejection | None:
         """Why somebody is refused by title or address alone; None where he is not."""

@@ -137,6 +137,10 @@ class CommitmentProvider:
         self._associations = Associations()
         self._reporters: dict[str, Loop] = {}  # by name of the peer, from its first report on
 
+    def reconfigure(self, peers: Mapping[str, Peer]) -> None:
+        """Report to these from the next report on."""
+        self._peers = peers
+
     def start(self) -> None:
         """Begin to send reports."""
         self._associations.start()
@@ -250,7 +254,7 @@ class CommitmentProvider:
             transactions = session.scalars(due.with_only_columns(CommitmentRow.transaction_uid)).all()
         loop = self._reporters.get(name, self._loop)
         association: Association | None = None
-        address = self._address(name)
+        peer, address = self._peers.get(name), self._address(name)
         away = "" if address else f"peers.{name} has no host and port to report to"  # why it takes none at the moment
         taken = 0
         try:
@@ -263,11 +267,11 @@ class CommitmentProvider:
                 if record is None:
                     continue
                 answer = away
-                if address and not away:
+                if peer and address and not away:
                     outcome = self.result(record)  # first: it may take longer than a peer waits on an association
                     try:
                         if association is None or not association.is_established:
-                            association = self._associate(self._peers[name], address)
+                            association = self._associate(peer, address)
                         answer = _send(association, outcome)
                     except PeerUnavailable as error:
                         answer = away = str(error)

@@ -34,7 +34,7 @@ class Arrival:
     clock
         Seconds since the epoch.
     way
-        ``dimse``, ``stow``, ``folder``, ``orthanc`` or ``fetch``.
+        ``dimse``, ``stow``, ``folder``, ``import``, ``orthanc`` or ``fetch``.
     calling_ae_title, called_ae_title, peer_address
         Of the sender; empty where there is none.
     """

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, literal, or_
 from sqlalchemy.orm import Session
 
 from node.background import Loop
+from node.config import Configuration
 from node.database import commitments, outbox
 from node.database.connection import Database
 from node.database.jobs import JobState
@@ -54,18 +55,31 @@ class Retention:
     ----------
     data
         The node's data folder.
+    keep_days
+        None: all images stay.
     clock
         The time, with its zone.
     """
 
-    def __init__(self, database: Database, data: Path, keep_days: int, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, data: Path, keep_days: int | None, clock: Callable[[], datetime]) -> None:
         self._database, self._clock = database, clock
-        self._instances, self._keep = data / "instances", timedelta(days=keep_days)
+        self._instances = data / "instances"
+        self._keep_days = keep_days
         self.loop = Loop("removal of old images", self._work, every_s=EVERY_S, retry_s=RETRY_S)
         """Looks once an hour, once it is started."""
 
+    @property
+    def _keep(self) -> timedelta:
+        assert self._keep_days is not None, "nothing is removed"
+        return timedelta(days=self._keep_days)
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Keep for as long as it says from the next look on."""
+        self._keep_days = configuration.receive.keep_days
+
     def _work(self) -> None:
-        self.remove_due()
+        if self._keep_days is not None:
+            self.remove_due()
 
     def remove_due(self) -> int:
         """Remove what is due now; how many instances that were."""

@@ -54,7 +54,7 @@ class Store(InstanceFiles):
         Parameters
         ----------
         way
-            ``dimse``, ``stow``, ``folder``, ``orthanc`` or ``fetch``.
+            ``dimse``, ``stow``, ``folder``, ``import``, ``orthanc`` or ``fetch``.
         calling_ae_title, called_ae_title
             Of the association; empty where there is none.
         peer_address

@@ -19,7 +19,7 @@ def kinds() -> dict[str, str]:
         for name in ast.walk(target)
         if isinstance(name, ast.Name)
     ]
-    values = {name: getattr(tables, name) for name in named}
+    values = {name: getattr(tables, name) for name in named if name != "WORKER_DIED"}  # of a job's timeline
     return {name: value for name, value in values.items() if isinstance(value, str) and " " in value}
 
 

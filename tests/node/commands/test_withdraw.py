@@ -52,7 +52,7 @@ def test_a_dry_run_says_what_is_where_and_changes_nothing(
     ended = condyle("withdraw", "--pipeline", "trial", "--version", "1.2.0", *WHY, "--dry-run", *config)
     assert ended.returncode == 0
     assert ended.stdout.splitlines()[0].startswith("2 jobs: ")
-    assert "  pacs may have 2 objects: told by a rejection note" in ended.stdout
+    assert "pacs may have 2 objects: told by a rejection note" in ended.stdout
     assert "vna" not in ended.stdout  # nothing was begun to be sent there
     assert withdrawn(out) == [False, False]
 

@@ -57,12 +57,11 @@ def stored(data: Path, uids: Iterable[str]) -> dict[str, bytes]:
 NURSERY = """
 import os, sys
 from pathlib import Path
-from node.config import read
 from node.receive.process import serve
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        serve(read(Path(line.strip())))
+        serve(Path(line.strip()))
         os._exit(0)
     os.waitpid(child, 0)
     print("ended", child, flush=True)

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
 from node.background import LONGEST_S
-from node.database import taking_back
+from node.database import outbox, pauses, taking_back
 from node.database.connection import open_database
 from node.database.migrations import migrate
+from node.database.pauses import PauseKind, Pauses
 from node.database.tables import LaneRow, OutboxRow
 from node.send.outbox import GONE, Sender, longest_s
 from tests.hostile_archive import HostileArchive, drip, then
@@ -63,9 +64,7 @@ def test_a_peer_that_drips_does_not_keep_the_sender_and_gets_its_object_at_the_n
         until(lambda: archive.opened, "an object is on its way")
         sender.stop()
         until(lambda: archive.ended, "the association is over")
-        until(
-            lambda: not any(loop._thread.is_alive() for loop in sender._loops.values() if loop._thread), "and so is all"
-        )
+        until(lambda: not any(way.loop.alive for way in sender._ways.values()), "and so is all")
     assert out.states(job) == ["waiting"]
 
 
@@ -152,3 +151,82 @@ def test_a_peer_that_may_be_silent_for_long_is_not_taken_for_stuck(tmp_path: Pat
     made = destinations(pacs=dimse, share={"kind": "folder", "path": tmp_path}).destinations
     assert longest_s(made["pacs"]) > LONGEST_S + 3600
     assert longest_s(made["share"]) == LONGEST_S
+
+
+def pause(out: Outgoing, name: str) -> None:
+    with Session(out.database) as session, session.begin():
+        pauses.pause(session, PauseKind.DESTINATION, name, "kim", "maintenance", START)
+
+
+def test_nothing_is_tried_at_a_paused_destination_until_it_is_resumed(out: Outgoing) -> None:
+    peer = Peer()
+    with peer.listen() as port:
+        configuration = destinations(pacs=peer.destination(port), other=peer.destination(port))
+        pause(out, "pacs")
+        job = out.job("pacs", "other")
+        sender = Sender(configuration, out.database, paused=Pauses(out.database).destination)
+        sender.start()
+        try:
+            until(lambda: out.states(job, "other") == ["delivered"], "the other destination has its object")
+            assert out.states(job, "pacs") == ["waiting"]
+            (line,) = out.lines(job, "pacs")
+            assert (line.attempts, line.failing_since) == (0, None)
+            with Session(out.database) as session, session.begin():
+                pauses.resume(session, PauseKind.DESTINATION, "pacs")
+            until(lambda: out.states(job, "pacs") == ["delivered"], "it is sent after all")
+        finally:
+            sender.stop()
+
+
+def test_a_destination_that_is_down_and_paused_does_not_count_as_down_and_begins_anew(out: Outgoing) -> None:
+    now = datetime.now(UTC)
+    job = out.job("pacs")
+    long_ago = now - timedelta(days=1)
+    with Session(out.database) as session, session.begin():
+        later = {"failing_since": long_ago, "not_before": now + timedelta(hours=1), "attempts": 3}
+        session.execute(update(OutboxRow).values(later))
+        assert [one.destination for one in outbox.failing(session, now)] == ["pacs"]
+    pause(out, "pacs")
+    with Session(out.database) as session, session.begin():
+        assert outbox.failing(session, now) == []
+        outbox.begin_anew(session, "pacs", now)
+    (line,) = out.lines(job, "pacs")
+    assert (line.failing_since, line.not_before) == (None, now)
+
+
+def test_a_reload_replaces_only_the_lanes_whose_destination_is_another(out: Outgoing) -> None:
+    first, second = Peer(), Peer()
+    with first.listen() as port, second.listen() as other_port:
+        same = {"kind": "folder", "path": out.folder / "results"}
+        sender = Sender(destinations(pacs=first.destination(port), folder=same), out.database)
+        sender.start()
+        try:
+            job = out.job("pacs", "folder")
+            until(lambda: out.states(job) == ["delivered"] * 2, "both have their object")
+            before = dict(sender._ways)
+            sender.reconfigure(
+                destinations(
+                    pacs=second.destination(other_port), folder=same, more={**same, "path": out.folder / "more"}
+                )
+            )
+            assert sender._ways["folder"] is before["folder"]
+            assert sender._ways["pacs"] is not before["pacs"]
+            again = out.job("pacs", "folder", "more")
+            until(lambda: out.states(again) == ["delivered"] * 3, "all have the next one")
+            assert (len(first.received), len(second.received)) == (1, 1)
+            until(lambda: not before["pacs"].loop.alive, "the lane that was replaced has ended")
+            assert sender.problem() is None
+        finally:
+            sender.stop()
+
+
+def test_what_waits_for_a_destination_that_a_reload_takes_away_ends_with_its_job(out: Outgoing) -> None:
+    with silent_peer() as silent:
+        sender = Sender(destinations(pacs=Peer().destination(silent)), out.database)
+        sender.start()
+        try:
+            job = out.job("pacs")
+            sender.reconfigure(destinations())
+            until(lambda: out.states(job) == ["refused"], "its line has ended")
+        finally:
+            sender.stop()

@@ -1,0 +1,152 @@
+"""The running node's side of a reload: the file is read and checked whole, then every part goes by it, or none does."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from node.actions.configuration import FitConfiguration, read_fit
+from node.actions.reloading import Reload, ReloadRequests, now
+from node.config import Configuration
+from node.config.reload import Reconfigurable, changes, merged
+from node.database import audit
+from node.database.connection import Database
+from node.database.tables import CONFIGURATION_IN_FORCE, CONFIGURATION_REFUSED
+from node.errors import ConfigurationError, NodeError
+
+log = logging.getLogger(__name__)
+
+START = "the node's start"  # who puts a configuration in force then
+RECEIVERS_S = 15.0  # for the receivers to say that they have read it
+LOOK_S = 0.05
+NOTED = 50  # keys, in the audit trail
+
+
+class Receivers(Protocol):
+    """The processes that receive; they read the file themselves."""
+
+    def keep_alive(self) -> None:
+        """Take in what they say."""
+
+    def reload(self) -> None:
+        """Have them read it anew."""
+
+    def work_by(self, digest: str) -> bool:
+        """Whether they work by it."""
+
+
+class Reloader:
+    """Puts a changed configuration in force. Every method is for the main thread, which looks after the receivers.
+
+    Parameters
+    ----------
+    path
+        The configuration file.
+    running
+        What the node was started with.
+    database
+        For the audit trail.
+    parts
+        All that go by it, in the order in which they are to change.
+    page
+        Puts pages in place that go by a configuration, after all other parts.
+    receivers
+        The processes that receive.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        running: FitConfiguration,
+        database: Database,
+        parts: Sequence[Reconfigurable],
+        page: Callable[[Configuration], object],
+        receivers: Receivers,
+    ) -> None:
+        self._path, self._running, self._digest = path, running.configuration, running.digest
+        self._database, self._parts, self._page, self._receivers = database, parts, page, receivers
+        self._requests = ReloadRequests(self._running.node.data)
+        self._requests.clear()
+        self._note(CONFIGURATION_IN_FORCE, START, (), ())
+
+    def look(self) -> None:
+        """Answer who has asked for a reload."""
+        for asked in self._requests.waiting():
+            self._requests.answer(asked, self.reload(asked.who))
+
+    def reload(self, who: str) -> Reload:
+        """Read the file and go by it; what became of that. Where anything is wrong, nothing changes."""
+        try:
+            wanted = read_fit(self._path)
+            outcome = self._put_in_force(wanted, who)
+        except ConfigurationError as error:
+            outcome = Reload(who, now(), wrong=tuple(str(error).split("\n")))
+            self._note(CONFIGURATION_REFUSED, who, (), (), mistakes=len(outcome.wrong))
+        facts = {"digest": outcome.digest, "by": who, "in_force": list(outcome.in_force), "wrong": len(outcome.wrong)}
+        log.log(logging.INFO if outcome.taken else logging.ERROR, "configuration read anew", extra=facts)
+        return outcome
+
+    def _put_in_force(self, wanted: FitConfiguration, who: str) -> Reload:
+        found = changes(self._running, wanted.configuration)
+        in_force = tuple(change.key for change in found if not change.waits)
+        waiting = tuple(change.sentence for change in found if change.waits)
+        configuration = merged(self._running, wanted.configuration)
+        self._change(configuration)  # also where no key is another: token files may hold others now
+        self._digest = wanted.digest
+        self._note(CONFIGURATION_IN_FORCE, who, in_force, waiting)
+        if in_force:
+            waiting = (*waiting, *self._tell_receivers(wanted.digest))
+        return Reload(who, now(), wanted.digest, in_force, waiting)
+
+    def _change(self, configuration: Configuration) -> None:
+        """Have all parts go by it, or none.
+
+        Raises
+        ------
+        ConfigurationError
+            If a part cannot; all go by the one before then.
+        """
+        done: list[Reconfigurable] = []
+        try:
+            for part in self._parts:
+                done.append(part)
+                part.reconfigure(configuration)
+            self._page(configuration)
+        except Exception as error:  # a part that breaks is not to leave the others with another configuration
+            for part in done:
+                part.reconfigure(self._running)
+            if isinstance(error, NodeError):
+                raise
+            log.exception("configuration not put in force", extra={"part": type(done[-1]).__name__})
+            raise ConfigurationError(
+                f"a part of the node cannot go by it ({type(error).__name__}): see its log"
+            ) from error
+        self._running = configuration
+
+    def _tell_receivers(self, digest: str) -> Sequence[str]:
+        """Have the receivers read the file; what is to be said where they do not."""
+        self._receivers.reload()
+        deadline = time.monotonic() + RECEIVERS_S
+        while not self._receivers.work_by(digest):
+            if time.monotonic() > deadline:
+                log.warning("receivers have not read the configuration", extra={"seconds": RECEIVERS_S})
+                return ["receive: a receiver process has not read it yet, or the file has changed since: reload again"]
+            time.sleep(LOOK_S)
+            self._receivers.keep_alive()
+        return []
+
+    def _note(self, what: str, who: str, in_force: Sequence[str], waiting: Sequence[str], **more: int) -> None:
+        """Write down in the audit trail by which configuration the node works."""
+        at_restart = [one.partition(":")[0] for one in waiting[:NOTED]]
+        facts: dict[str, Any] = {"in_force": list(in_force[:NOTED]), "at_restart": at_restart, **more}
+        try:
+            with Session(self._database) as session, session.begin():
+                audit.note(session, what, who, digest=self._digest, file=self._path.name, **facts)
+        except SQLAlchemyError as error:  # what is in force is so all the same
+            log.warning("reload not in the audit trail", extra={"reason": type(error).__name__})

@@ -1,0 +1,65 @@
+"""Who asks a node to read its configuration anew is answered."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from node.actions.reloading import FOLDER, NoAnswer, Reload, ReloadActions, ReloadRequests, now
+from node.config import read
+from tests.waiting import until
+
+
+def test_a_request_is_answered_and_leaves_no_file(tmp_path: Path) -> None:
+    requests = ReloadRequests(tmp_path)
+    answer = Reload("kim", now(), "ab12", ("peers.ct",), ("status.port: needs a restart: why",), ())
+    answers: list[Reload] = []
+    asking = threading.Thread(target=lambda: answers.append(requests.ask("kim", patience_s=60)))
+    asking.start()
+    (asked,) = until(lambda: list(requests.waiting()), "somebody asks")
+    assert asked.who == "kim"
+    assert list(requests.waiting()) == [], "it is taken once"
+    requests.answer(asked, answer)
+    asking.join()
+    assert answers == [answer]
+    assert list((tmp_path / FOLDER).iterdir()) == []
+
+
+def test_a_node_that_does_not_answer_is_said_not_to(tmp_path: Path) -> None:
+    with pytest.raises(NoAnswer, match="did not answer"):
+        ReloadRequests(tmp_path).ask("kim", patience_s=0.1)
+    assert list((tmp_path / FOLDER).iterdir()) == []
+
+
+def test_what_was_asked_of_a_node_that_has_ended_is_forgotten(tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    (folder / "1.request").write_text(json.dumps({"who": "kim"}))
+    (folder / "2.request").write_text("cut off")
+    ReloadRequests(tmp_path).clear()
+    assert list(ReloadRequests(tmp_path).waiting()) == []
+
+
+def test_what_became_of_it_is_told_in_sentences() -> None:
+    assert Reload("kim", now()).sentences == ["Nothing has changed: the node works by this configuration already."]
+    wrong = Reload("kim", now(), wrong=("config.yaml:1: a",))
+    assert (wrong.taken, wrong.sentences[1:]) == (False, ["config.yaml:1: a"])
+    assert Reload("kim", now(), "", ("peers",), ("a: needs a restart",)).sentences == [
+        "peers: in force",
+        "a: needs a restart",
+    ]
+
+
+def test_the_page_says_beforehand_what_would_change(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("node: {data: data}\n")
+    actions = ReloadActions(path, read(path))
+    assert "nothing would change" in actions.preview().sentences[0]
+    path.write_text("node: {data: data}\npeers: {ct: {ae_title: CT}}\nstatus: {port: 8099}\n")
+    assert actions.preview().sentences[1] == "peers.ct: will be in force"
+    assert actions.preview().sentences[2].startswith("status.port: needs a restart: ")
+    path.write_text("node: {data: data}\npears: {}\n")
+    assert "there is no such key" in actions.preview().refusal
