@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
-
-from pydantic import BeforeValidator
+from typing import ClassVar
 
 from node.config.syslog import SyslogSettings
-from node.config.values import Section, off
+from node.config.values import Section
 
 
 class AuditSyslog(SyslogSettings):
@@ -19,4 +17,4 @@ class AuditSyslog(SyslogSettings):
 class AuditSettings(Section):
     """The audit trail, besides its lines in the database and its files."""
 
-    syslog: Annotated[AuditSyslog | None, BeforeValidator(off)] = None
+    syslog: AuditSyslog | None = None

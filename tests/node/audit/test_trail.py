@@ -22,7 +22,7 @@ from tests.node.audit.conftest import NOW, note
 
 
 def trail_of(database: Database, data: Path, now: datetime = NOW, **syslog: object) -> AuditTrail:
-    sections = {"node": {"data": str(data)}, "audit": {"syslog": syslog or "off"}}
+    sections = {"node": {"data": str(data)}, "audit": {"syslog": syslog} if syslog else {}}
     return AuditTrail(Configuration.model_validate(sections), database, clock=lambda: now)
 
 
