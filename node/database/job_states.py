@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, func, insert, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -21,6 +21,8 @@ from node.database.tables import EventRow, JobRow, OutboxRow, WithdrawalRow
 from node.errors import JobNotFound
 
 CANCELLED = "cancelled by an operator"
+NOT_BEGUN = ("", "prepare")  # steps of a job that may be held
+IS_HELD = and_(JobRow.state == JobState.QUEUED, JobRow.reason != "")  # the only reason of a job that is queued
 PAGE = 500  # jobs that a search looks at, at a time
 
 
@@ -123,6 +125,51 @@ def move(
     job.cleaned = None  # what it makes now is cleaned up in its turn
     note(session, job_id, state.value, detail or reason, now=now)
     return job
+
+
+def wait_again(session: Session, job_id: str, now: datetime | None = None) -> None:
+    """Put a running job back into the queue, as no worker is at it: it goes on where it was."""
+    job = locked(session, job_id)
+    if job.state == JobState.RUNNING:
+        job.state, job.updated = JobState.QUEUED, now or datetime.now(UTC)
+        note(session, job_id, "queued", "waits for a worker again", now=now)
+
+
+def hold(session: Session, job_id: str, why: str, now: datetime | None = None) -> bool:
+    """Hold a job that is queued and not begun; whether it is held."""
+    return job_id in _hold(session, why, now, JobRow.id == job_id)
+
+
+def hold_route(session: Session, route: str, why: str, now: datetime | None = None) -> Sequence[str]:
+    """Hold all jobs of a route that are queued and not begun; the ids of all that are held."""
+    return _hold(session, why, now, JobRow.route == route)
+
+
+def _hold(session: Session, why: str, now: datetime | None, *where: ColumnElement[bool]) -> Sequence[str]:
+    waiting = (JobRow.state == JobState.QUEUED, JobRow.step.in_(NOT_BEGUN), *where)
+    news = session.scalars(update(JobRow).where(*waiting, JobRow.reason != why).values(reason=why).returning(JobRow.id))
+    for job_id in news.all():
+        note(session, job_id, "held", why, now=now)
+    return session.scalars(select(JobRow.id).where(*waiting)).all()
+
+
+def held_jobs(session: Session, route: str) -> Sequence[str]:
+    """The jobs of a route that are held, in the order in which they run."""
+    order = (JobRow.priority, JobRow.created, JobRow.id)
+    return session.scalars(select(JobRow.id).where(IS_HELD, JobRow.route == route).order_by(*order)).all()
+
+
+def held_routes(session: Session) -> Sequence[str]:
+    """The routes with jobs that are held."""
+    return session.scalars(select(JobRow.route).where(IS_HELD).distinct()).all()
+
+
+def release(session: Session, job_id: str, now: datetime | None = None) -> None:
+    """Hold a job no longer."""
+    job = locked(session, job_id)
+    if job.state == JobState.QUEUED and job.reason:
+        job.reason = ""
+        note(session, job_id, "goes on", now=now)
 
 
 def count_start(session: Session, job_id: str, step: str, most: int) -> int | None:

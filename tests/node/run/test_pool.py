@@ -19,7 +19,7 @@ from node.errors import JobFailed, WorkerDied
 from node.run.job_folder import JobFolder
 from node.run.messages import Check, Checked, Infer
 from node.run.notes import StudyNote
-from node.run.pool import Interrupted, Pool, Stopping
+from node.run.pool import Interrupted, Pool, Position, Stopping
 from tests.node.run.trial import install_trial, mr_instances
 from tests.waiting import until
 
@@ -240,7 +240,7 @@ def test_waiting_calls_are_served_by_priority(bed: Bed) -> None:
         threads[0].start()
         until(lambda: bed.said("run") == 1)
         for number, priority in enumerate((300, 50, 200), start=2):
-            asked = {"priority": priority, "began": call(priority)}
+            asked = {"position": Position(priority=priority), "began": call(priority)}
             threads.append(threading.Thread(target=workers.call, args=(bed.request(Check),), kwargs=asked))
             threads[-1].start()
             until(partial(_are_busy, workers, number))
