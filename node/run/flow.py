@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # until a step that has to wait is tried again
 IMAGES_MISSING_S = 3600.0  # so long it waits for its images where others can be read, then the job fails
+LOOK_S = 0.02
 MAX_STARTS = 3  # a step that ended its worker or the node so often is not begun again
 HAND_OVER = "hand over"
 PATIENCE_S = 0.25  # so long what is done in a moment waits for a worker, then the process beside them does it
@@ -172,6 +173,7 @@ class Flow:
         self._images = JobImages(database, configuration.node.data, reader, correct, patients)
         self._instances = configuration.node.data.absolute() / "instances"
         self._waiting: dict[str, MustWait] = {}  # by job: why
+        self._looked_at = ""  # the job that is checked before its turn
         self._at: set[str] = set()  # jobs of which a step is being done, or waits for a worker
 
     def folder(self, job_id: str) -> JobFolder:
@@ -182,9 +184,11 @@ class Flow:
     def prepare(self, job_id: str) -> Prepared:
         """Find the job's files and hold them against the pipeline's input contract."""
         folder = self.folder(job_id)
+        while self._looked_at == job_id:
+            self._pool.pause(LOOK_S)
         with self._step(job_id, "prepare") as step:
             checked = folder.read_note(CheckNote)
-            if checked is None:
+            if checked is None or step.job.step != "prepare":  # it may have been checked while it waited
                 note = self._images.study_note(step.job)
                 folder.write_note(note)
                 with Session(self._database) as session, session.begin():
@@ -192,9 +196,10 @@ class Flow:
                 try:  # images of several patients, or a record that is somebody else's, keep the pipeline from running
                     self._require_one_patient(step.job, note)
                     self._find_context(step.job)
-                    request = Check(*self._asked(step.job), key_file=self._key_file)
-                    answer = self._call(step.job, "prepare", request, Checked)
-                    checked = CheckNote(answer.version, answer.weights)
+                    if checked is None:
+                        request = Check(*self._asked(step.job), key_file=self._key_file)
+                        answer = self._call(step.job, "prepare", request, Checked)
+                        checked = CheckNote(answer.version, answer.weights)
                 except UnsuitableInput as error:
                     return {"unsuitable": str(error)}
             self._find_prior(step.job)
@@ -209,7 +214,8 @@ class Flow:
             except UnsuitableInput as error:
                 return {"unsuitable": str(error), "result": None}
             note = self.folder(job_id).read_note(ResultNote)
-            step.left_aside, step.weights = (note.left_aside, note.weights) if note else ((), "")
+            if note is not None:
+                step.left_aside, step.weights, step.pipeline_version = note.left_aside, note.weights, note.version
             return {"unsuitable": None, "result": result}
 
     def encode(self, job_id: str, result: str | None, not_run: str | None) -> Encoding:
@@ -279,12 +285,21 @@ class Flow:
     def refuses(self, job_id: str) -> bool:
         """Whether the pipeline's check refuses a job that nobody has begun; the job itself stays as it was.
 
-        Whatever keeps that from being known now, the job's own steps will say.
+        Whatever keeps that from being known now, the job's own steps will say. What is accepted is not checked again.
         """
-        with Session(self._database) as session:
-            job = session.get(JobRow, job_id)
-        folder = self.folder(job_id)
-        if self._aside is None or job is None or job.state != JobState.QUEUED or folder.read_note(CheckNote):
+        self._looked_at = job_id  # before the question whether somebody is at it: who begins with it asks the other way
+        try:
+            with Session(self._database) as session:
+                job = session.get(JobRow, job_id)
+            if job is None or job.state != JobState.QUEUED or self.is_at(job_id):
+                return False
+            return self._refuses(job)
+        finally:
+            self._looked_at = ""
+
+    def _refuses(self, job: JobRow) -> bool:
+        folder = self.folder(job.id)
+        if self._aside is None or folder.read_note(CheckNote) is not None:
             return False
         try:
             note = self._images.study_note(job)
@@ -295,10 +310,8 @@ class Flow:
             self._aside.call(Check(*self._asked(job), key_file=self._key_file), position=_position(job, heavy=False))
         except UnsuitableInput:
             return True
-        except (NodeError, OSError):
-            return False
-        finally:  # it is held against the contract when its turn comes
-            folder.forget_check()
+        except (NodeError, OSError) as error:
+            log.info("job is checked when its turn comes", extra={"job": job.id, "reason": type(error).__name__})
         return False
 
     # ---- what is nobody's fault

@@ -24,7 +24,7 @@ from dicom_sr.series import Series, Study, read_studies
 from node.data_folder import own_key
 from node.files import digest_of, flush, make_folder, parts_of, write_whole
 from node.run import notes, plain_form
-from node.run.notes import CheckNote, ContextNote, Note, ObjectsNote, PriorNote, ResultNote, SeriesNote, StudyNote
+from node.run.notes import ContextNote, Note, ObjectsNote, PriorNote, ResultNote, SeriesNote, StudyNote
 from node.study.sealing import seal, unseal
 from pipelines.context import ClinicalContext
 
@@ -256,10 +256,6 @@ class JobFolder:
         except OSError:
             return None
         return note if is_whole else None
-
-    def forget_check(self) -> None:
-        """Have the study be held against the pipeline's input contract again."""
-        (self.path / CheckNote.FILE).unlink(missing_ok=True)
 
     def forget_result(self) -> None:
         """Have the pipeline run again, the next time."""
