@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from node.database.connection import Database
 from node.database.jobs import BY_HAND, ON_REQUEST, JobState
 from node.database.queries import UNDER_WAY, JobView, delivered_counts, find_job, show_job
 from node.database.queries import list_jobs as list_rows
+from node.database.queue_places import QueuePlace, queue_places
 from node.database.states import ForbiddenTransition
 from node.database.tables import DecisionRow, EventRow, JobRow
 from node.errors import JobFailed
@@ -64,22 +65,24 @@ def list_jobs(config: Path, *, state: str | None = None, limit: int = 50, watch:
     if state is not None and state not in set(JobState):
         console(error=True).print(f"--state: {state!r}: should be one of {', '.join(JobState)}")
         return USAGE
-    _, database = opened(config)
+    configuration, database = opened(config)
+    workers = configuration.run.workers
     if not watch:
-        print_whole(out, _table(database, state, limit))
+        print_whole(out, _table(database, state, limit, workers))
         return OK
     try:
         # what does not fit is cut at the edge: lines that wrap could not be drawn over
-        with Live(whole(out, _table(database, state, limit)), console=out, auto_refresh=False) as live:
+        with Live(whole(out, _table(database, state, limit, workers)), console=out, auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_S)
-                live.update(whole(out, _table(database, state, limit)), refresh=True)
+                live.update(whole(out, _table(database, state, limit, workers)), refresh=True)
     except KeyboardInterrupt:
         return OK
 
 
-def _table(database: Database, state: str | None, limit: int) -> Table:
+def _table(database: Database, state: str | None, limit: int, workers: int) -> Table:
     jobs = list_rows(database, () if state is None else (JobState(state),), limit)
+    places = _places(database, workers) if any(job.state == JobState.QUEUED for job in jobs) else {}
     counts = delivered_counts(database, [job.id for job in jobs])
     table = Table(box=None, pad_edge=False)
     for heading in ("Job", "Created", "State", "Duration", "Route", "Images", "Delivered"):
@@ -95,9 +98,19 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
             job.route,
             str(len(job.sop_instance_uids)),
             f"{delivered} of {total}" if total else "",
-            Text(job.reason or job.rejected, no_wrap=True, overflow="ellipsis"),
+            Text(_remark(job, places), no_wrap=True, overflow="ellipsis"),
         )
     return table
+
+
+def _places(database: Database, workers: int) -> Mapping[str, QueuePlace]:
+    with Session(database) as session:
+        return queue_places(session, workers, datetime.now(UTC))
+
+
+def _remark(job: JobRow, places: Mapping[str, QueuePlace]) -> str:
+    """Why the job ended or is held, or what is before it in the queue."""
+    return job.reason or job.rejected or (places[job.id].sentence if job.id in places else "")
 
 
 def _besides(job: JobRow) -> str:
@@ -121,6 +134,8 @@ def show(config: Path, job: str) -> int:
     configuration, database = opened(config)
     view = show_job(database, job)
     _show_head(out, view.row)
+    if view.row.state == JobState.QUEUED and (place := _places(database, configuration.run.workers).get(view.row.id)):
+        out.print(f"  {place.sentence}", markup=False)
     with Session(database) as session:
         decision = session.scalars(
             select(DecisionRow).where(DecisionRow.job_id == view.row.id).order_by(DecisionRow.decided.desc())

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, func, insert, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -16,13 +16,13 @@ from node.config import Configuration
 from node.database import outbox, taking_back
 from node.database.jobs import NEXT, Job, JobState
 from node.database.outbox import UNSETTLED
+from node.database.queue_places import IS_HELD
 from node.database.states import ForbiddenTransition, OutboxState, require
 from node.database.tables import EventRow, JobRow, OutboxRow, WithdrawalRow
 from node.errors import JobNotFound
 
 CANCELLED = "cancelled by an operator"
 NOT_BEGUN = ("", "prepare")  # steps of a job that may be held
-IS_HELD = and_(JobRow.state == JobState.QUEUED, JobRow.reason != "")  # the only reason of a job that is queued
 PAGE = 500  # jobs that a search looks at, at a time
 
 
@@ -128,11 +128,11 @@ def move(
 
 
 def wait_again(session: Session, job_id: str, now: datetime | None = None) -> None:
-    """Put a running job back into the queue, as no worker is at it: it goes on where it was."""
+    """Have a running job be queued again, as no worker is at it: it goes on where it was. Others stay as they are."""
     job = locked(session, job_id)
     if job.state == JobState.RUNNING:
         job.state, job.updated = JobState.QUEUED, now or datetime.now(UTC)
-        note(session, job_id, "queued", "waits for a worker again", now=now)
+        note(session, job_id, "queued", "again, where it was", now=now)
 
 
 def hold(session: Session, job_id: str, why: str, now: datetime | None = None) -> bool:

@@ -402,6 +402,8 @@ class Flow:
         if type(before) is not type(why):
             log.warning("job waits", extra={"job": job_id, "reason": str(why)})
             self._note(job_id, "waits", str(why))
+            with suppress(SQLAlchemyError), Session(self._database) as session, session.begin():
+                job_states.wait_again(session, job_id)
         self._pool.pause(pause_s)
         if self._ended(job_id):
             raise JobFailed(job_states.CANCELLED)
@@ -575,8 +577,10 @@ class Flow:
             raise JobFailed(job_states.CANCELLED)
         with suppress(OperationalError):
             self._hold_if_paused(job)
-            with Session(self._database) as session, session.begin():
-                if session.get_one(JobRow, job.id).state == JobState.RUNNING:
+            with Session(self._database) as session:
+                waits = session.get_one(JobRow, job.id).state == JobState.QUEUED
+            if not waits:
+                with Session(self._database) as session, session.begin():
                     job_states.wait_again(session, job.id)
 
     def _hold_if_paused(self, job: JobRow) -> None:

@@ -39,8 +39,8 @@ from node.data_folder import job_folder, prepare
 from node.database import job_states, migrations, queries, withdrawals
 from node.database.connection import open_database
 from node.database.installation import require_one_installation
-from node.database.job_states import IS_HELD
 from node.database.jobs import Job, JobState
+from node.database.queue_places import IS_HELD
 from node.database.tables import ExecutorRow, JobRow
 from node.errors import ConfigurationError, JobFailed, MustWait, NodeError
 from node.files import PRIVATE_FILE, is_full, remove_folder

@@ -155,7 +155,8 @@ class _Page:
         self._database = database
         self._checks = checks
         self._remarks = {"destinations": self._destinations_remark, **remarks}
-        self._overview = Overview(database, {name: where(of) for name, of in configuration.destinations.items()})
+        destinations = {name: where(of) for name, of in configuration.destinations.items()}
+        self._overview = Overview(database, destinations, configuration.run.workers)
         self._asked_for = AskedFor(database)
         self._metrics = Metrics(database, self._node.data, self._disk_floor_mb, connections)
         self.verdicts = VerdictPage(configuration, database, self._verdict, self._refused, self._plain)
