@@ -508,7 +508,7 @@ class Flow:
                 return answer
 
     def _ask(self, job: JobRow, step: str, request: JobRequest, died: str, series_there: Callable[[], None]) -> Done:
-        """Have a worker do it, or the process beside them where it is done in a moment and none of them is free."""
+        """Have a worker do it; what is done in a moment, the process beside them where none of them is free."""
         light = _is_light(job, request)
 
         def ask(pool: Pool, patience_s: float | None = None) -> Done:
@@ -523,11 +523,13 @@ class Flow:
                 waiting=lambda: self._wait_for_worker(job),
             )
 
-        if light and self._aside is not None:
-            with suppress(NoneFree):
-                return ask(self._pool, PATIENCE_S)
-            return ask(self._aside)
-        return ask(self._pool)
+        if not light or self._aside is None:
+            return ask(self._pool)
+        while True:  # one that hangs may keep either from the others
+            for pool in (self._pool, self._aside):
+                with suppress(NoneFree):
+                    return ask(pool, PATIENCE_S)
+            self._wait_for_worker(job)
 
     def _begin(self, job: JobRow, step: str, died: str, unseen: bool) -> None:
         """Count that a worker begins with the step; from then on the job is running.

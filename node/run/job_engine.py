@@ -665,15 +665,13 @@ class JobEngine:
 
         DBOS has it for single jobs, without regard to whether one was claimed meanwhile.
         """
-        known = self._client._sys_db
-        table = known.tables.workflow_status
+        dbos = self._client._sys_db
+        workflows = dbos.tables.workflow_status
         for chunk in queries.in_chunks(job_ids):
-            with known.engine.begin() as connection:
+            unclaimed = (workflows.c.workflow_uuid.in_(chunk), workflows.c.status == "ENQUEUED")
+            with dbos.engine.begin() as connection:
                 connection.execute(
-                    update(table)
-                    .where(table.c.workflow_uuid.in_(chunk), table.c.status == "ENQUEUED")
-                    .where(table.c.queue_name.in_(before))
-                    .values(queue_name=after)
+                    update(workflows).where(*unclaimed, workflows.c.queue_name.in_(before)).values(queue_name=after)
                 )
 
     # ---- routes that are paused

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from dicom_sr.findings import Subject
 from node.database.jobs import ON_REQUEST, REQUEST_PRIORITY, Job
 from node.database.queue_places import queue_places
+from node.database.tables import JobRow
 from node.reading import HERE
 from node.run.early_checks import LONG_S, EarlyChecks
 from node.run.job_engine import AHEAD, JobEngine
@@ -68,6 +69,14 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
 def test_only_the_job_that_a_worker_is_at_is_running(busy: Busy) -> None:
     until(lambda: "prepare" in busy.bench.events(busy.heavy[1]), "it is checked, and goes on waiting")
     assert busy.states() == ["running", *["queued"] * (len(busy.heavy) - 1)]
+
+
+def test_a_job_that_ran_on_a_node_that_died_is_queued_until_a_worker_takes_it_up(busy: Busy) -> None:
+    last = busy.heavy[-1]
+    with Session(busy.bench.database) as session, session.begin():
+        lost = session.get_one(JobRow, last.id)
+        lost.state, lost.updated = "running", datetime.now(UTC) - timedelta(minutes=1)
+    until(lambda: busy.bench.state(last) == "queued")
 
 
 def test_the_place_in_the_queue_is_told(busy: Busy) -> None:

@@ -308,7 +308,7 @@ def _leave(why: str) -> None:
 def test_a_process_that_has_nothing_to_do_ends_and_another_starts_when_it_is_needed(bed: Bed) -> None:
     workers = Pool(1, 600.0, 4096)
     try:
-        assert workers.pids == ()
+        assert not workers.pids
         workers.end_idle(0.0)
         workers.call(bed.request(Check))
         (first,) = workers.pids
