@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.orm import Session
 
 from dicom_sr.words import counted
 from node.actions.jobs import JobActions
@@ -25,6 +26,7 @@ from node.database.connection import Database
 from node.database.jobs import BY_HAND, ON_REQUEST, JobState
 from node.database.queries import UNDER_WAY, JobView, delivered_counts, show_job
 from node.database.queries import list_jobs as list_rows
+from node.database.queue_places import QueuePlace, queue_places
 from node.database.states import ForbiddenTransition
 from node.database.tables import DecisionRow, EventRow, JobRow
 from node.errors import JobFailed
@@ -71,26 +73,28 @@ def list_jobs(
     if state is not None and state not in set(JobState):
         console(error=True).print(f"--state: {state!r}: should be one of {', '.join(JobState)}")
         return USAGE
-    _, database = opened(config)
+    configuration, database = opened(config)
+    workers = configuration.run.workers
     states = () if state is None else (JobState(state),)
     if json_output:
         out.print_json(as_json(job_listings(database, states, limit)))
         return OK
     if not watch:
-        print_whole(out, _table(database, state, limit))
+        print_whole(out, _table(database, state, limit, workers))
         return OK
     try:
         # what does not fit is cut at the edge: lines that wrap could not be drawn over
-        with Live(whole(out, _table(database, state, limit)), console=out, auto_refresh=False) as live:
+        with Live(whole(out, _table(database, state, limit, workers)), console=out, auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_S)
-                live.update(whole(out, _table(database, state, limit)), refresh=True)
+                live.update(whole(out, _table(database, state, limit, workers)), refresh=True)
     except KeyboardInterrupt:
         return OK
 
 
-def _table(database: Database, state: str | None, limit: int) -> Table:
+def _table(database: Database, state: str | None, limit: int, workers: int) -> Table:
     jobs = list_rows(database, () if state is None else (JobState(state),), limit)
+    places = _places(database, workers) if any(job.state == JobState.QUEUED for job in jobs) else {}
     counts = delivered_counts(database, [job.id for job in jobs])
     table = Table(box=None, pad_edge=False)
     for heading in ("Job", "Created", "State", "Duration", "Route", "Images", "Delivered"):
@@ -106,9 +110,19 @@ def _table(database: Database, state: str | None, limit: int) -> Table:
             job.route,
             str(len(job.sop_instance_uids)),
             f"{delivered} of {total}" if total else "",
-            Text(job.reason or job.rejected, no_wrap=True, overflow="ellipsis"),
+            Text(_remark(job, places), no_wrap=True, overflow="ellipsis"),
         )
     return table
+
+
+def _places(database: Database, workers: int) -> Mapping[str, QueuePlace]:
+    with Session(database) as session:
+        return queue_places(session, workers, datetime.now(UTC))
+
+
+def _remark(job: JobRow, places: Mapping[str, QueuePlace]) -> str:
+    """Why the job ended or is held, or what is before it in the queue."""
+    return job.reason or job.rejected or (places[job.id].sentence if job.id in places else "")
 
 
 def _besides(job: JobRow) -> str:
@@ -136,6 +150,8 @@ def show(config: Path, job: str, *, json_output: bool = False) -> int:
         out.print_json(as_json(JobDetail.whole(view, decision)))
         return NOT_RIGHT if view.row.state == JobState.FAILED else OK
     _show_head(out, view.row)
+    if view.row.state == JobState.QUEUED and (place := _places(database, configuration.run.workers).get(view.row.id)):
+        out.print(f"  {place.sentence}", markup=False)
     if decision is not None:
         _show_why(out, decision)
     _show_conditions(out, view.row)

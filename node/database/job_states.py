@@ -17,12 +17,14 @@ from node.database import outbox, taking_back
 from node.database.after_commit import after_commit
 from node.database.jobs import BY_HAND, NEXT, ON_REQUEST, Job, JobState
 from node.database.outbox import UNSETTLED
+from node.database.queue_places import IS_HELD
 from node.database.states import ForbiddenTransition, OutboxState, require
 from node.database.tables import EventRow, Instant, JobRow, OutboxRow, SeriesRow, StudyRow, WithdrawalRow
 from node.errors import JobNotFound
 from node.metrics import JOBS_ENDED, LATENCY, QUEUE_WAIT
 
 CANCELLED = "cancelled by an operator"
+NOT_BEGUN = ("", "prepare")  # steps of a job that may be held
 PAGE = 500  # jobs that a search looks at, at a time
 MANY = 500  # series of a job that are looked at, for when its images came
 ENDED = (JobState.DONE, JobState.UNSUITABLE, JobState.FAILED)
@@ -170,6 +172,51 @@ def series_of(job: JobRow) -> tuple[ColumnElement[bool], ...]:
         SeriesRow.study_instance_uid == job.study_instance_uid,
         SeriesRow.series_instance_uid.in_(job.series_instance_uids[:MANY]),
     )
+
+
+def wait_again(session: Session, job_id: str, now: datetime | None = None) -> None:
+    """Have a running job be queued again, as no worker is at it: it goes on where it was. Others stay as they are."""
+    job = locked(session, job_id)
+    if job.state == JobState.RUNNING:
+        job.state, job.updated = JobState.QUEUED, now or datetime.now(UTC)
+        note(session, job_id, "queued", "again, where it was", now=now)
+
+
+def hold(session: Session, job_id: str, why: str, now: datetime | None = None) -> bool:
+    """Hold a job that is queued and not begun; whether it is held."""
+    return job_id in _hold(session, why, now, JobRow.id == job_id)
+
+
+def hold_route(session: Session, route: str, why: str, now: datetime | None = None) -> Sequence[str]:
+    """Hold all jobs of a route that are queued and not begun; the ids of all that are held."""
+    return _hold(session, why, now, JobRow.route == route)
+
+
+def _hold(session: Session, why: str, now: datetime | None, *where: ColumnElement[bool]) -> Sequence[str]:
+    waiting = (JobRow.state == JobState.QUEUED, JobRow.step.in_(NOT_BEGUN), *where)
+    news = session.scalars(update(JobRow).where(*waiting, JobRow.reason != why).values(reason=why).returning(JobRow.id))
+    for job_id in news.all():
+        note(session, job_id, "held", why, now=now)
+    return session.scalars(select(JobRow.id).where(*waiting)).all()
+
+
+def held_jobs(session: Session, route: str) -> Sequence[str]:
+    """The jobs of a route that are held, in the order in which they run."""
+    order = (JobRow.priority, JobRow.created, JobRow.id)
+    return session.scalars(select(JobRow.id).where(IS_HELD, JobRow.route == route).order_by(*order)).all()
+
+
+def held_routes(session: Session) -> Sequence[str]:
+    """The routes with jobs that are held."""
+    return session.scalars(select(JobRow.route).where(IS_HELD).distinct()).all()
+
+
+def release(session: Session, job_id: str, now: datetime | None = None) -> None:
+    """Hold a job no longer."""
+    job = locked(session, job_id)
+    if job.state == JobState.QUEUED and job.reason:
+        job.reason = ""
+        note(session, job_id, "goes on", now=now)
 
 
 def count_start(session: Session, job_id: str, step: str, most: int) -> int | None:

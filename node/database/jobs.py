@@ -21,14 +21,21 @@ class JobState(StrEnum):
 
 
 NEXT: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED}),
+    JobState.QUEUED: frozenset(
+        {
+            JobState.RUNNING,  # a worker has begun with it
+            JobState.SENDING,  # all of it was made before: it was restarted to be sent
+            JobState.UNSUITABLE,  # its check has refused it, beside the workers
+            JobState.FAILED,
+        }
+    ),
     JobState.RUNNING: frozenset(
         {
             JobState.RUNNING,  # its worker died and another took it
             JobState.SENDING,
             JobState.UNSUITABLE,
             JobState.FAILED,
-            JobState.QUEUED,
+            JobState.QUEUED,  # it has to wait for a worker again
         }
     ),
     JobState.SENDING: frozenset({JobState.SENDING, JobState.DONE, JobState.FAILED}),

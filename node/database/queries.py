@@ -17,6 +17,7 @@ from dicom_sr.rejection_reasons import RejectionReason
 from dicom_sr.words import counted
 from node.database.connection import Database
 from node.database.jobs import JobState, revision_of
+from node.database.queue_places import QueuePlace
 from node.database.states import OutboxState
 from node.database.tables import (
     ERASED,
@@ -50,6 +51,7 @@ class JobView:
     objects: Sequence[ObjectRow]  # images first, reports last
     outbox: Sequence[OutboxRow]  # by destination, in the order of delivery
     withdrawals: Sequence[WithdrawalRow] = ()  # by destination
+    place: QueuePlace | None = None  # in the queue, where that was asked for and it is in it
 
     @cached_property
     def lines(self) -> Mapping[str, Sequence[OutboxRow]]:

@@ -42,25 +42,37 @@ from node.run.earlier_results import earlier_results
 from node.run.hand_over import destination_of, digest, encoding, note_choice, queue
 from node.run.job_folder import JobFolder
 from node.run.job_images import JobImages
-from node.run.messages import Check, Checked, Encode, Encoded, Infer, Inferred, JobRequest, Settings
+from node.run.messages import Check, Checked, Done, Encode, Encoded, Infer, Inferred, JobRequest, Settings
 from node.run.notes import CheckNote, ObjectsNote, PriorNote, ResultNote, StudyNote
-from node.run.pool import Interrupted, Pool, Stopping
+from node.run.pool import Interrupted, NoneFree, Pool, Position, Stopping
 from node.run.shadow_folder import as_destination, folder_of, write
 from node.study.current_patients import CurrentPatients, identity_of
 from node.study.images import store_is_away
 from node.study.patients import Person, marking_key
+from pipelines.base import answers_from_record
 from pipelines.context import ClinicalContext
+from pipelines.registry import UnknownPipeline, pipeline_type
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0  # until a step that has to wait is tried again
 IMAGES_MISSING_S = 3600.0  # so long it waits for its images where others can be read, then the job fails
+LOOK_S = 0.02
 MAX_STARTS = 3  # a step that ended its worker or the node so often is not begun again
 HAND_OVER = "hand over"
+PATIENCE_S = 0.25  # so long what is done in a moment waits for a worker, then the process beside them does it
 WRITES = ("prepare", "infer", "encode")  # steps that begin only above the disk floor; what they made still goes out
 
 A = TypeVar("A", Checked, Inferred, Encoded)
 R = TypeVar("R")
+
+
+class Held(BaseException):
+    """The job's route is paused: leave the job queued, and give up its place among those that were claimed.
+
+    Not an `Exception`, as `Stopping` is none.
+    """
+
 
 Contexts = Callable[[JobRow, list[Path]], ClinicalContext | None]
 
@@ -137,6 +149,10 @@ class Flow:
         Finds the patient's earlier report for a job, and keeps what the job reports.
     correct, patients
         As for `JobImages`.
+    aside
+        A process beside those of `pool`, for what is done in a moment, while these are at something long.
+    paused
+        Why the jobs of a route are held, by its name; None: they are not.
     """
 
     def __init__(
@@ -149,12 +165,18 @@ class Flow:
         priors: Priors | None = None,
         correct: Callable[[Collection[Path]], object] = lambda _: None,
         patients: CurrentPatients | None = None,
+        *,
+        aside: Pool | None = None,
+        paused: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._configuration, self._database, self._pool = configuration, database, pool
+        self._aside, self._paused = aside, paused
         self._contexts, self._priors = contexts, priors
         self._images = JobImages(database, configuration.node.data, reader, correct, patients)
         self._instances = configuration.node.data.absolute() / "instances"
         self._waiting: dict[str, MustWait] = {}  # by job: why
+        self._looked_at = ""  # the job that is checked before its turn
+        self._at: set[str] = set()  # jobs of which a step is being done, or waits for a worker
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Work by it from the next step on."""
@@ -168,9 +190,11 @@ class Flow:
     def prepare(self, job_id: str) -> Prepared:
         """Find the job's files and hold them against the pipeline's input contract."""
         folder = self.folder(job_id)
+        while self._looked_at == job_id:
+            self._pool.pause(LOOK_S)
         with self._step(job_id, "prepare") as step:
             checked = folder.read_note(CheckNote)
-            if checked is None:
+            if checked is None or step.job.step != "prepare":  # it may have been checked while it waited
                 note = self._images.study_note(step.job)
                 folder.write_note(note)
                 with Session(self._database) as session, session.begin():
@@ -178,9 +202,10 @@ class Flow:
                 try:  # images of several patients, or a record that is somebody else's, keep the pipeline from running
                     self._require_one_patient(step.job, note)
                     self._find_context(step.job)
-                    request = Check(*self._asked(step.job), key_file=self._key_file)
-                    answer = self._call(step.job, "prepare", request, Checked)
-                    checked = CheckNote(answer.version, answer.weights)
+                    if checked is None:
+                        request = Check(*self._asked(step.job), key_file=self._key_file)
+                        answer = self._call(step.job, "prepare", request, Checked)
+                        checked = CheckNote(answer.version, answer.weights)
                 except UnsuitableInput as error:
                     return {"unsuitable": str(error)}
             self._find_prior(step.job)
@@ -195,7 +220,8 @@ class Flow:
             except UnsuitableInput as error:
                 return {"unsuitable": str(error), "result": None}
             note = self.folder(job_id).read_note(ResultNote)
-            step.left_aside, step.weights = (note.left_aside, note.weights) if note else ((), "")
+            if note is not None:
+                step.left_aside, step.weights, step.pipeline_version = note.left_aside, note.weights, note.version
             return {"unsuitable": None, "result": result}
 
     def encode(self, job_id: str, result: str | None, not_run: str | None) -> Encoding:
@@ -234,7 +260,7 @@ class Flow:
             ask for objects that can no longer be encoded.
         """
         with self._step(job_id, HAND_OVER) as step:
-            if step.job.state == JobState.RUNNING:
+            if step.job.state in (JobState.QUEUED, JobState.RUNNING):
                 objects = self._encode_what_is_missing(step.job, objects, None if state == JobState.SENDING else reason)
             self._hand_over(step.job, objects, JobState(state), reason, step=HAND_OVER)
 
@@ -256,6 +282,43 @@ class Flow:
         except NodeError as error:
             log.warning("cannot report the missing result", extra={"job": job_id, "reason": str(error)})
             self._hand_over(job, None, JobState.FAILED, reason)
+
+    # ---- before its steps
+    def is_at(self, job_id: str) -> bool:
+        """Whether a step of the job is being done, or waits for a worker."""
+        return job_id in self._at
+
+    def refuses(self, job_id: str) -> bool:
+        """Whether the pipeline's check refuses a job that nobody has begun; the job itself stays as it was.
+
+        Whatever keeps that from being known now, the job's own steps will say. What is accepted is not checked again.
+        """
+        self._looked_at = job_id  # before the question whether somebody is at it: who begins with it asks the other way
+        try:
+            with Session(self._database) as session:
+                job = session.get(JobRow, job_id)
+            if job is None or job.state != JobState.QUEUED or self.is_at(job_id):
+                return False
+            return self._refuses(job)
+        finally:
+            self._looked_at = ""
+
+    def _refuses(self, job: JobRow) -> bool:
+        folder = self.folder(job.id)
+        if self._aside is None or folder.read_note(CheckNote) is not None:
+            return False
+        try:
+            note = self._images.study_note(job)
+            folder.write_note(note)
+            if note.patients > 1:
+                return True
+            self._images.require_one_study(job)
+            self._aside.call(Check(*self._asked(job), key_file=self._key_file), position=_position(job, heavy=False))
+        except UnsuitableInput:
+            return True
+        except (NodeError, OSError) as error:
+            log.info("job is checked when its turn comes", extra={"job": job.id, "reason": type(error).__name__})
+        return False
 
     # ---- what is nobody's fault
     def patiently(self, job_id: str, name: str, work: Callable[[], R], *, wait: bool = True) -> R:
@@ -286,6 +349,7 @@ class Flow:
             If the node is being stopped.
         """
         began, pause_s, died = time.monotonic(), FIRST_PAUSE_S, 0
+        self._at.add(job_id)
         try:
             while True:
                 try:
@@ -318,6 +382,7 @@ class Flow:
                 if lost and not store_is_away(self._instances):
                     raise JobFailed(str(why))
         finally:
+            self._at.discard(job_id)
             self._waiting.pop(job_id, None)
 
     def problem(self) -> str | None:
@@ -343,6 +408,8 @@ class Flow:
         if type(before) is not type(why):
             log.warning("job waits", extra={"job": job_id, "reason": str(why)})
             self._note(job_id, "waits", str(why))
+            with suppress(SQLAlchemyError), Session(self._database) as session, session.begin():
+                job_states.wait_again(session, job_id)
         self._pool.pause(pause_s)
         if self._ended(job_id):
             raise JobFailed(job_states.CANCELLED)
@@ -355,14 +422,10 @@ class Flow:
     # ---- around every step
     @contextmanager
     def _step(self, job_id: str, name: str) -> Iterator[_Step]:
-        """Do a step of a running job, and add to its timeline how long it took, or that the node was stopped."""
+        """Do a step of a job, and add to its timeline how long it took, or that the node was stopped."""
         start = time.perf_counter()
         with Session(self._database, expire_on_commit=False) as session:
-            job = session.get_one(JobRow, job_id)
-            if job.state == JobState.QUEUED:
-                job = job_states.move(session, job_id, JobState.RUNNING)
-                session.commit()
-        step = _Step(job)
+            step = _Step(session.get_one(JobRow, job_id))
         try:
             yield step
         except Stopping:
@@ -379,7 +442,7 @@ class Flow:
                 job_states.note_version(session, job_id, step.pipeline_version)
             if step.weights:
                 job_states.note_weights(session, job_id, step.weights)
-            self._count_step(session, job, name, time.perf_counter() - start)
+            self._count_step(session, step.job, name, time.perf_counter() - start)
 
     @staticmethod
     def _count_step(session: Session, job: JobRow, name: str, seconds: float) -> None:
@@ -434,13 +497,7 @@ class Flow:
         died = ""
         while True:
             try:
-                answer = self._pool.call(
-                    request,
-                    priority=job.priority,
-                    began=partial(self._begin, job.id, step, died),
-                    series_there=series_there,
-                    cancelled=lambda: self._ended(job.id),
-                )
+                answer = self._ask(job, step, request, died, series_there)
             except Interrupted:
                 with Session(self._database) as session, session.begin():
                     job_states.take_back_start(session, job.id)
@@ -461,20 +518,92 @@ class Flow:
                 assert isinstance(answer, kind), f"{step} was answered by {type(answer).__name__}"
                 return answer
 
-    def _begin(self, job_id: str, step: str, died: str) -> None:
-        """Count that a worker begins with the step.
+    def _ask(self, job: JobRow, step: str, request: JobRequest, died: str, series_there: Callable[[], None]) -> Done:
+        """Have a worker do it; what is done in a moment, the process beside them where none of them is free."""
+        light = _is_light(job, request)
+
+        def ask(pool: Pool, patience_s: float | None = None) -> Done:
+            unseen = pool is self._aside and isinstance(request, Check)
+            return pool.call(
+                request,
+                position=_position(job, heavy=not light),
+                patience_s=patience_s,
+                began=partial(self._begin, job, step, died, unseen),
+                series_there=series_there,
+                cancelled=lambda: self._ended(job.id),
+                waiting=lambda: self._wait_for_worker(job),
+            )
+
+        if not light or self._aside is None:
+            return ask(self._pool)
+        while True:  # one that hangs may keep either from the others
+            for pool in (self._pool, self._aside):
+                with suppress(NoneFree):
+                    return ask(pool, PATIENCE_S)
+            self._wait_for_worker(job)
+
+    def _begin(self, job: JobRow, step: str, died: str, unseen: bool) -> None:
+        """Count that a worker begins with the step; from then on the job is running.
+
+        Parameters
+        ----------
+        job
+            Which.
+        step
+            Name of the step.
+        died
+            What a worker that was at it before ended with.
+        unseen
+            The job stays queued: it is only checked, beside the workers, and goes on waiting for one of them.
 
         Raises
         ------
+        Held
+            If its route is paused.
         JobFailed
-            If the step was begun too often already.
+            If the step was begun too often already, or an operator has ended the job.
         """
+        self._hold_if_paused(job)
         with Session(self._database) as session, session.begin():
-            starts = job_states.count_start(session, job_id, step, MAX_STARTS)
+            state = job_states.locked(session, job.id).state
+            if state == JobState.FAILED:
+                raise JobFailed(job_states.CANCELLED)
+            starts = job_states.count_start(session, job.id, step, MAX_STARTS)
             if starts is None:
                 how = f": {died}" if died else ""
                 raise JobFailed(f"{step} was begun {MAX_STARTS} times and took its process with it each time{how}")
-            job_states.note(session, job_id, "begun", step)
+            if state == JobState.QUEUED and not unseen:
+                job_states.move(session, job.id, JobState.RUNNING)
+            job_states.note(session, job.id, "begun", step)
+
+    def _wait_for_worker(self, job: JobRow) -> None:
+        """A step has to wait for a worker: the job is queued, again if need be.
+
+        Raises
+        ------
+        Held
+            If its route was paused meanwhile.
+        JobFailed
+            If it was ended meanwhile.
+        """
+        if self._ended(job.id):
+            raise JobFailed(job_states.CANCELLED)
+        with suppress(OperationalError):
+            self._hold_if_paused(job)
+            with Session(self._database) as session:
+                waits = session.get_one(JobRow, job.id).state == JobState.QUEUED
+            if not waits:
+                with Session(self._database) as session, session.begin():
+                    job_states.wait_again(session, job.id)
+
+    def _hold_if_paused(self, job: JobRow) -> None:
+        why = self._paused(job.route)
+        if why is None:
+            return
+        with Session(self._database) as session, session.begin():
+            held = job_states.hold(session, job.id, why)
+        if held:
+            raise Held
 
     def _ended(self, job_id: str) -> bool:
         """Whether an operator has ended the job; while the database is away, nobody has."""
@@ -707,3 +836,22 @@ class Flow:
         if state != JobState.SENDING and not reports_wanted:
             return 0
         return queue(session, self._configuration, job.id, name, note)
+
+
+def _position(job: JobRow, *, heavy: bool) -> Position:
+    """Where the job stands in the line for a worker, for all of its steps."""
+    return Position(heavy, job.priority, job.created.timestamp(), job.id)
+
+
+def is_prompt(pipeline: str) -> bool:
+    """Whether a pipeline looks at no image, so that its jobs do not wait behind those that do."""
+    try:
+        return answers_from_record(pipeline_type(pipeline))
+    except UnknownPipeline:
+        return False
+
+
+def _is_light(job: JobRow, request: JobRequest) -> bool:
+    """Whether a request is done in a moment: headers, a record, or the sentence that there is no result."""
+    says_why_not = isinstance(request, Encode) and request.result is None
+    return isinstance(request, Check) or says_why_not or is_prompt(job.pipeline)

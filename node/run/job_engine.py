@@ -40,6 +40,7 @@ from node.database import job_states, migrations, queries, withdrawals
 from node.database.connection import open_database
 from node.database.installation import require_one_installation
 from node.database.jobs import Job, JobState
+from node.database.queue_places import IS_HELD
 from node.database.tables import ExecutorRow, JobRow
 from node.errors import ConfigurationError, JobFailed, MustWait, NodeError
 from node.files import PRIVATE_FILE, is_full, remove_folder
@@ -48,13 +49,14 @@ from node.models.versions import Versions, placed
 from node.progress import goes_on
 from node.reading import Reader
 from node.run import shadow_folder
-from node.run.flow import Contexts, Flow, Priors
+from node.run.early_checks import EarlyChecks
+from node.run.flow import Contexts, Flow, Held, Priors, is_prompt
 from node.run.hand_over import Further, queue_further
 from node.run.job_folder import JobFolder, ready_key
 from node.run.job_images import JobImages
 from node.run.job_view import remove_all
 from node.run.messages import Settings
-from node.run.pool import Pool
+from node.run.pool import Pool, Stopping
 from node.study.current_patients import CurrentPatients
 from pipelines.context import ClinicalContext
 
@@ -71,12 +73,18 @@ def _nothing(_: Session) -> None:
 
 NAME = "condyle"
 QUEUE = "jobs"
+PROMPT = "prompt"  # jobs that a worker is not long at, or that go before those that were claimed already
+HELD = "held"  # jobs of a route that is paused; nobody listens to it
 APPLICATION_VERSION = "1"  # constant: DBOS would strand the jobs of another version; add steps with DBOS.patch
 POLL_S = 0.25
 AHEAD = 6  # jobs claimed beyond those that run, so that the next one need not wait for a poll
+PROMPT_AT_ONCE = 16  # jobs claimed beyond these
+PAUSES_S = 1.0  # how often is looked whether a route was paused, or goes on
+IDLE_S = 600.0  # so long the process beside the workers stays with nothing to do
 MAX_RECOVERY_ATTEMPTS = 50  # above flow.MAX_STARTS, since DBOS counts every restart of the node, whatever its cause
 BEAT_S, DEAD_AFTER_S = 5.0, 30.0
 SWEEP_AFTER_S = 10.0
+GOING_TO_RUN = ("PENDING", "ENQUEUED", "DELAYED")  # as DBOS has it
 STOP_PATIENCE_S = 5.0  # for a database that does not answer
 RETAIN_EVERY_S, RETRY_S = 3600.0, 60.0
 REPEATED = ("prepare", "infer", "encode")  # steps whose outcome a restart keeps
@@ -154,7 +162,8 @@ def process(job_id: str) -> None:
         options: StepOptions = {"name": name, **DATABASE_DOWN}
         return DBOS.run_step(options, lambda: flow.patiently(job_id, name, lambda: work(job_id, *arguments, **more)))
 
-    _work_through(flow, job_id, step)
+    with contextlib.suppress(Held):  # it waits in the database, and DBOS is given it again
+        _work_through(flow, job_id, step)
 
 
 class _Step(Protocol):
@@ -209,7 +218,8 @@ class JobEngine:
     name
         This node among all that share the database; by default `job_states.node_name`.
     paused
-        Asked with the name of a route: why its jobs are not begun for now; None where they are.
+        Why the jobs of a route are not to begin, by the route's name, for people; None: they are. Jobs that have begun
+        go on.
     """
 
     def __init__(
@@ -226,11 +236,10 @@ class JobEngine:
         patients: CurrentPatients | None = None,
         paused: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        self._paused = paused
         self.executor_id = name or job_states.node_name(configuration)
         self._configuration, self._database, self._contexts = configuration, database, contexts
         self._beat_s, self._dead_after_s, self._priors, self._reader = beat_s, dead_after_s, priors, reader
-        self._correct, self._patients = correct, patients
+        self._correct, self._patients, self._paused = correct, patients, paused
         self._client = DBOSClient(
             system_database_url=configuration.node.database_url,
             serializer=JsonSerializer(),
@@ -238,10 +247,14 @@ class JobEngine:
             lazy=True,
         )
         self._pool: Pool | None = None
+        self._aside: Pool | None = None
         self._lock: IO[str] | None = None
         self._alone: Flow | None = None
         self._swept: dict[JobState, job_states.Place | None] = {}  # how far the search for jobs left over has come
         self._keeper = Loop("care of jobs", self._keep, every_s=beat_s)
+        self._early = EarlyChecks(lambda: self._pool.busy_s if self._pool else 0.0, self._look_at)
+        self._held: dict[str, str | None] | None = None  # by route: why, as was last seen
+        self._pauses = Loop("pauses of routes", self._mind_pauses, every_s=PAUSES_S)
         # apart from the heartbeat, which must not wait for a folder of a million files
         self._cleaner = Loop("clean-up of jobs", self._clean_up, every_s=RETAIN_EVERY_S, retry_s=RETRY_S)
 
@@ -271,6 +284,8 @@ class JobEngine:
             self._priors,
             self._correct,
             self._patients,
+            aside=self._aside,
+            paused=self._paused,
         )
 
     def _start(self) -> None:
@@ -281,6 +296,7 @@ class JobEngine:
         remove_all(self._configuration.node.data, self.executor_id)
         self._pool = self._new_pool(run.workers, tuple(warm.values()))
         self._pool.start()
+        self._aside = self._new_pool(1, aside=True)  # its process starts when it is first needed
         _flow = self._flow_with(self._pool)
         self._beat()
         configuration: DBOSConfig = {
@@ -294,18 +310,20 @@ class JobEngine:
         }
         _like_ours()
         DBOS(config=configuration)
-        DBOS.listen_queues([QUEUE])
+        DBOS.listen_queues([QUEUE, PROMPT])
         # With the client, before the launch: else the queue's first poll goes by the settings of the last start.
-        self._client.register_queue(
-            QUEUE,
-            worker_concurrency=run.workers + AHEAD,
-            polling_interval_sec=POLL_S,
-            on_conflict="always_update",
-        )
+        for queue, at_once in ((QUEUE, run.workers + AHEAD), (PROMPT, PROMPT_AT_ONCE)):
+            self._client.register_queue(
+                queue, worker_concurrency=at_once, polling_interval_sec=POLL_S, on_conflict="always_update"
+            )
         DBOS.launch()
-        self._keeper.start()
-        self._cleaner.start()
+        for loop in self._loops:
+            loop.start()
         log.info("job engine started", extra={"executor": self.executor_id, "workers": run.workers})
+
+    @property
+    def _loops(self) -> tuple[Loop | EarlyChecks, ...]:
+        return self._keeper, self._cleaner, self._early, self._pauses
 
     def _to_load(self) -> Iterator[tuple[str, Settings]]:
         """What the jobs of each route run at present; what cannot be used fails the jobs that need it."""
@@ -315,16 +333,16 @@ class JobEngine:
             with contextlib.suppress(ValidationError, OSError):
                 yield route.pipeline, placed(versions.settings(name, route), data)
 
-    def _new_pool(self, size: int, to_load: Sequence[tuple[str, Settings]] = ()) -> Pool:
-        """Processes for the steps of jobs, in a box where there can be one."""
+    def _new_pool(self, size: int, to_load: Sequence[tuple[str, Settings]] = (), *, aside: bool = False) -> Pool:
+        """Processes for the steps of jobs, in a box where there can be one; `aside` of the workers, without a GPU."""
         run = self._configuration.run
         in_box = boxed(self._configuration)
-        if not in_box:
+        if not in_box and not aside:
             for result in the_box(self._configuration):
                 log.warning(result.sentence, extra={"key": result.key})
         data = self._configuration.node.data if in_box else None
         limits = (run.time_limit_s, run.memory_limit_mb)
-        there = gpus.gpus(run.gpus, os.environ)
+        there = () if aside else gpus.gpus(run.gpus, os.environ)
         return Pool(
             size,
             *limits,
@@ -333,6 +351,7 @@ class JobEngine:
             reads=self._readable(),
             node=self.executor_id,
             environment=run.environment,
+            threads_of=run.workers,
             of_slot=lambda slot: gpus.environment_of(slot, there, run.workers_per_gpu, run.gpu_memory_limit_mb),
         )
 
@@ -341,6 +360,8 @@ class JobEngine:
         self._configuration = configuration
         if self._pool is not None:
             self._pool.show(self._readable())
+        if self._aside is not None:
+            self._aside.show(self._readable())
         if _flow is not None:
             _flow.reconfigure(configuration)
 
@@ -352,12 +373,14 @@ class JobEngine:
     def stop(self) -> None:
         """Stop at once; jobs under way go on from their last finished step at the next start."""
         global _flow
-        self._keeper.stop(STOP_PATIENCE_S)
-        self._cleaner.stop(STOP_PATIENCE_S)
+        if self._aside is not None:
+            self._aside.close()  # a check that is under way ends
+        for loop in self._loops:
+            loop.stop(STOP_PATIENCE_S)
         if self._pool is not None:
             self._pool.close()
             DBOS.destroy()
-            self._pool, _flow = None, None
+            self._pool, self._aside, _flow = None, None, None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -426,7 +449,8 @@ class JobEngine:
         def step(name: str, work: Callable[Concatenate[str, P], T], *arguments: P.args, **more: P.kwargs) -> T:
             return flow.patiently(job_id, name, lambda: work(job_id, *arguments, **more), wait=False)
 
-        _work_through(flow, job_id, step)
+        with contextlib.suppress(Held):
+            _work_through(flow, job_id, step)
 
     # ---- jobs
     def submit(self, job: Job, subject: Subject | None = None, context: ClinicalContext | None = None) -> bool:
@@ -446,11 +470,15 @@ class JobEngine:
         route = self._configuration.routes.get(job.route)
         if route is not None and route.shadow:
             job = replace(job, shadow=True)
+        why_held = self._paused(job.route)
         with Session(self._database) as session, session.begin():
             new = job_states.record(session, job)
+            if new and why_held is not None:
+                job_states.hold(session, job.id, why_held)
         if new:
             log.info("job taken", extra={"job": job.id, "route": job.route, "pipeline": job.pipeline})
-            self._begin(job.id, job.priority)
+        if new and why_held is None:
+            self._begin(job.id, job.priority, job.pipeline)
         return new
 
     def keep_record(self, job_id: str, subject: Subject, context: ClinicalContext) -> None:
@@ -460,7 +488,7 @@ class JobEngine:
         folder.write_subject(subject)
         folder.write_context(context)
 
-    def _begin(self, job_id: str, priority: int) -> None:
+    def _begin(self, job_id: str, priority: int, pipeline: str) -> None:
         if self._alone is not None:  # run by `run_here`
             return
         if self._pool is not None and self._pool.busy < self._pool.size:
@@ -470,13 +498,18 @@ class JobEngine:
         self._client.enqueue(
             {
                 "workflow_name": "process",
-                "queue_name": QUEUE,
+                "queue_name": self._queue_for(priority, pipeline),
                 "workflow_id": job_id,
                 "app_version": APPLICATION_VERSION,
                 "priority": max(1, priority),
             },
             job_id,
         )
+        self._early.add(job_id)
+
+    def _queue_for(self, priority: int, pipeline: str) -> str:
+        overtakes = self._pool is not None and self._pool.overtakes(priority)
+        return PROMPT if overtakes or is_prompt(pipeline) else QUEUE
 
     def list(self, states: Sequence[JobState] = (), limit: int = 100) -> Sequence[JobRow]:
         """The newest jobs first, of the given states only where any are given."""
@@ -648,12 +681,14 @@ class JobEngine:
     def _take_up(self, job_id: str) -> None:
         """Have DBOS run a job that is queued in the database, whether DBOS knows it or not."""
         known = self._client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)
+        with Session(self._database) as session:
+            job = session.get_one(JobRow, job_id)
         if not known:
-            with Session(self._database) as session:
-                priority = session.get_one(JobRow, job_id).priority
-            self._begin(job_id, priority)
-        elif known[0].status not in ("PENDING", "ENQUEUED", "DELAYED"):
-            self._client.rewind_workflow(job_id, start_step=self._first_unfinished(job_id), queue_name=QUEUE)
+            self._begin(job_id, job.priority, job.pipeline)
+        elif known[0].status not in GOING_TO_RUN:
+            queue = self._queue_for(job.priority, job.pipeline)
+            self._client.rewind_workflow(job_id, start_step=self._first_unfinished(job_id), queue_name=queue)
+            self._early.add(job_id)
 
     def _first_unfinished(self, job_id: str) -> int:
         first = 1
@@ -664,13 +699,75 @@ class JobEngine:
             first = step["function_id"] + 1
         return first
 
+    def _requeue(self, job_ids: Iterable[str], before: Collection[str], after: str) -> None:
+        """Bring jobs that nobody has claimed from one of these queues into another, where they keep their order.
+
+        DBOS has it for single jobs, without regard to whether one was claimed meanwhile.
+        """
+        dbos = self._client._sys_db
+        workflows = dbos.tables.workflow_status
+        for chunk in queries.in_chunks(job_ids):
+            unclaimed = (workflows.c.workflow_uuid.in_(chunk), workflows.c.status == "ENQUEUED")
+            with dbos.engine.begin() as connection:
+                connection.execute(
+                    update(workflows).where(*unclaimed, workflows.c.queue_name.in_(before)).values(queue_name=after)
+                )
+
+    # ---- routes that are paused
+    def mind_pauses(self) -> None:
+        """Look now whether a route was paused or goes on; else that is noticed within a second."""
+        self._pauses.wake()
+
+    def _mind_pauses(self) -> None:
+        """Hold the jobs of routes that were paused, and have those of routes that were resumed go on."""
+        with Session(self._database) as session:
+            held = job_states.held_routes(session) if self._held is None else self._held
+        whys = {route: self._paused(route) for route in {*self._configuration.routes, *held}}
+        before = self._held
+        for route, why in whys.items():
+            if before is None or why != before.get(route):
+                self._hold(route, why) if why is not None else self._release(route)
+        self._held = whys
+
+    def _hold(self, route: str, why: str) -> None:
+        with Session(self._database) as session, session.begin():
+            job_ids = job_states.hold_route(session, route, why)
+        self._requeue(job_ids, (QUEUE, PROMPT), HELD)
+        log.info("route held", extra={"route": route, "jobs": len(job_ids), "reason": why})
+
+    def _release(self, route: str) -> None:
+        with Session(self._database) as session:
+            job_ids = job_states.held_jobs(session, route)
+        self._requeue(job_ids, (HELD,), QUEUE)  # first: what is still held in the database is found at the next start
+        for job_id in job_ids:
+            with Session(self._database) as session, session.begin():
+                job_states.release(session, job_id)
+            self._take_up(job_id)
+        if job_ids:
+            log.info("route goes on", extra={"route": route, "jobs": len(job_ids)})
+
     # ---- in the background
+    def _look_at(self, job_id: str) -> None:
+        """Have a job that waits go before others, if it is urgent, or ends at once as its check refuses it."""
+        flow = _flow
+        if flow is None or flow.is_at(job_id):  # it has its turn
+            return
+        with Session(self._database) as session:
+            job = session.get(JobRow, job_id)
+        if job is None or job.state != JobState.QUEUED or job.reason:
+            return
+        with contextlib.suppress(Stopping):
+            if self._queue_for(job.priority, job.pipeline) == PROMPT or flow.refuses(job_id):
+                self._requeue([job_id], (QUEUE,), PROMPT)
+
     def _keep(self) -> None:
         """Send the heartbeat, take over the jobs of dead executors, run jobs that were left over."""
         self._beat()
         self._reap()
         self._park()
         self._sweep()
+        if self._aside is not None:
+            self._aside.end_idle(IDLE_S)
 
     def _clean_up(self) -> None:
         self.clean(datetime.now(UTC))
@@ -723,21 +820,33 @@ class JobEngine:
             with Session(self._database) as session:
                 page = job_states.page_of(session, state, self._swept.get(state))
                 due = JobRow.id.in_([one.job_id for one in page])
-                waiting = session.scalars(select(JobRow.id).where(due, JobRow.updated < before)).all()
+                waiting = session.scalars(select(JobRow.id).where(due, JobRow.updated < before, ~IS_HELD)).all()
             self._swept[state] = page[-1] if len(page) == job_states.PAGE else None
-            for job_id in self._unknown(waiting):
+            standing = self._standing(waiting)
+            for job_id in (job_id for job_id in waiting if job_id not in standing):
                 log.warning("taking up a job that was left over", extra={"job": job_id})
                 self._take_up(job_id)
+            queued = [job_id for job_id, status in standing.items() if status == "ENQUEUED"]
+            if state == JobState.QUEUED:
+                self._early.add_unknown(queued)
+            else:
+                self._wait_again(queued)
 
-    def _unknown(self, job_ids: Sequence[str]) -> Sequence[str]:
-        """Those of the jobs that DBOS is not going to run."""
-        due: set[str] = set()
+    def _wait_again(self, job_ids: Iterable[str]) -> None:
+        """Jobs that ran when their node died, and that nobody has taken up yet, are queued."""
+        for job_id in job_ids:
+            with Session(self._database) as session, session.begin():
+                job_states.wait_again(session, job_id)
+
+    def _standing(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """How those of the jobs stand that DBOS is going to run, or is running."""
+        found: dict[str, str] = {}
         for chunk in queries.in_chunks(job_ids):
             known = self._client.list_workflows(
-                workflow_ids=chunk, status=["PENDING", "ENQUEUED", "DELAYED"], load_input=False, load_output=False
+                workflow_ids=chunk, status=list(GOING_TO_RUN), load_input=False, load_output=False
             )
-            due |= {workflow.workflow_id for workflow in known}
-        return [job_id for job_id in job_ids if job_id not in due]
+            found |= {workflow.workflow_id: workflow.status for workflow in known}
+        return found
 
     def _park(self) -> None:
         """Mark jobs as failed that DBOS has given up because the node stopped too often while they ran."""
@@ -776,7 +885,8 @@ class JobEngine:
 
     def _clean(self, job_ids: Sequence[str], now: datetime) -> int:
         """Delete what is kept of jobs beside their rows; how many that were."""
-        ended = self._unknown(job_ids)
+        standing = self._standing(job_ids)
+        ended = [job_id for job_id in job_ids if job_id not in standing]
         for job_id in ended:
             goes_on()
             with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -48,6 +49,9 @@ LOOK_S = 0.2  # how often a worker's time and memory are looked at
 ASK_S = 1.0  # how often the database is asked whether the job was cancelled, and the disk how much it wrote
 LEFT_BYTES, LEFT_S = 2**30, 86_400.0  # a worker in a box that leaves so much in its /tmp, or anything so long, ends
 LAST_BREATH_S = 1.0  # for a process that has closed the connection
+WAIT_S = 1.0  # how often who waits for a worker looks whether it still has to
+LONG_S = 0.5  # a worker that was so long at a result stays with its job for the objects,
+STAYS_S = 1.0  # which have to be asked for in this time
 LARGEST_ANSWER = 2**20  # bytes
 
 
@@ -56,6 +60,10 @@ class Stopping(BaseException):
 
     Not an `Exception`: nothing on the way, the job engine included, may take it for an outcome of the step.
     """
+
+
+class NoneFree(Exception):
+    """No worker became free in the time that the caller has."""
 
 
 class Interrupted(Stopping):
@@ -118,8 +126,24 @@ class Worker:
         return code
 
 
+@dataclass(frozen=True, order=True)
+class Position:
+    """Where a call stands in the line for a worker: the lowest is the next."""
+
+    heavy: bool = True  # what is done in a moment goes first
+    priority: int = 100
+    since: float = 0.0  # when the job was made, seconds since 1970: the oldest is the first, whatever it waits for
+    job: str = ""
+
+
+NOBODY_WAITS = Position()  # for a call that has the pool to itself
+
+
 class Pool:
-    """A fixed number of inference processes; calls wait for a free one, lower priority first.
+    """A fixed number of inference processes; calls wait for a free one, in the order of their positions.
+
+    A worker that was at a job's result for long stays with that job for a moment, so that its objects are written
+    before the next job begins.
 
     Parameters
     ----------
@@ -139,6 +163,9 @@ class Pool:
         Names of the variables of this process that they are given besides the usual ones.
     of_slot
         Variables for one of them, by its number, such as those that show it its GPU.
+    threads_of
+        Among how many the processors are shared: each counts with as many threads; None: among these. The last digit of
+        what they compute may depend on it.
     """
 
     def __init__(
@@ -154,20 +181,25 @@ class Pool:
         node: str = "",
         environment: Sequence[str] = (),
         of_slot: Callable[[int], Mapping[str, str]] = lambda _: {},
+        threads_of: int | None = None,
     ) -> None:
         self.size, self._environment, self._of_slot = size, tuple(environment), of_slot
+        self._threads_of = threads_of or size
         self._data, self._reads, self._node = data, tuple(reads), node
         self._time_limit_s, self._memory_limit_mb = time_limit_s, memory_limit_mb
         self._to_load, self._clock = tuple(to_load), clock
         self._condition = threading.Condition()
         self._workers: list[Worker | None] = [None] * size
         self._free = list(range(size))
-        self._waiting: list[tuple[int, int]] = []
+        self._stays: dict[int, tuple[str, float]] = {}  # by slot: the job that its worker stays with, and until when
+        self._taken: dict[int, float] = {}  # by slot: since when somebody has it
+        self._left: dict[int, float] = {}  # by slot: when somebody last had it
+        self._waiting: list[tuple[Position, int]] = []
         self._numbers = itertools.count()
         self._closed = False
 
     def start(self) -> None:
-        """Start the processes, so that they are warm when the first job comes."""
+        """Start the processes, so that they are warm when the first job comes; else each starts with its first call."""
         WORKERS.set(self.size)
         for slot in range(self.size):
             with contextlib.suppress(MustWait):  # the next call tries again
@@ -192,7 +224,33 @@ class Pool:
     def busy(self) -> int:
         """How many calls are under way or waiting."""
         with self._condition:
+            self._free_those_that_stayed(self._clock())
             return self.size - len(self._free) + len(self._waiting)
+
+    @property
+    def busy_s(self) -> float:
+        """For how many seconds all of the processes have been at what they are at; 0 where one is free."""
+        with self._condition:
+            return self._clock() - max(self._taken.values()) if len(self._taken) == self.size else 0.0
+
+    def overtakes(self, priority: int) -> bool:
+        """Whether a call of that priority would go before one that waits."""
+        with self._condition:
+            return any(one.heavy and one.priority > priority for one, _ in self._waiting)
+
+    def end_idle(self, idle_s: float) -> None:
+        """End the processes that nobody has asked anything for so long; the next call starts another."""
+        with self._condition:
+            slots = [slot for slot in self._free if self._clock() - self._left.get(slot, self._clock()) >= idle_s]
+            self._free = [slot for slot in self._free if slot not in slots]
+        for slot in slots:
+            worker, self._workers[slot] = self._workers[slot], None
+            if worker is not None:
+                log.info("worker ended, as it has nothing to do", extra={"slot": slot, "pid": worker.process.pid})
+                worker.kill()
+        with self._condition:
+            self._free += slots
+            self._condition.notify_all()
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -203,24 +261,34 @@ class Pool:
         self,
         request: JobRequest,
         *,
-        priority: int = 100,
+        position: Position = NOBODY_WAITS,
+        patience_s: float | None = None,
         began: Callable[[], None] = lambda: None,
         series_there: Callable[[], None] = lambda: None,
         cancelled: Callable[[], bool] = lambda: False,
+        waiting: Callable[[], None] = lambda: None,
     ) -> Done:
         """Have a worker do `request` and return its answer.
 
         Parameters
         ----------
+        position
+            In the line for a worker.
+        patience_s
+            How long to stand in it; None: until there is one.
         began
             Called when a worker is there for it.
         series_there
             Called when the derived series of an `Encode` are in the job's folder, and the worker is at the rest.
         cancelled
             Asked about once a second; the worker is killed when it says yes.
+        waiting
+            Called about once a second while there is no worker for it; what it raises ends the call.
 
         Raises
         ------
+        NoneFree
+            There was no worker within `patience_s`.
         UnsuitableInput
             The worker says that the images cannot be used.
         JobFailed
@@ -232,16 +300,19 @@ class Pool:
         Stopping
             The pool is being closed; `Interrupted` where a worker was at it.
         """
-        slot = self._take(priority)
+        slot = self._take(position, patience_s, waiting)
+        start, done = self._clock(), False
         try:
             worker = self._ready(slot)
             began()
             with WORKERS_BUSY.labels(request.pipeline, _step(request)).track_inprogress():
-                return self._converse(worker, request, series_there, cancelled)
+                answer = self._converse(worker, request, series_there, cancelled)
+            done = True
+            return answer
         finally:
             with self._condition:
-                self._free.append(slot)
-                self._condition.notify_all()
+                stays = done and isinstance(request, Infer) and position.job and self._clock() - start >= LONG_S
+                self._leave(slot, position.job if stays else "")
 
     def pause(self, seconds: float) -> None:
         """Wait.
@@ -255,17 +326,72 @@ class Pool:
             if self._condition.wait_for(lambda: self._closed, seconds):
                 raise Stopping
 
-    def _take(self, priority: int) -> int:
+    def _take(self, position: Position, patience_s: float | None, waiting: Callable[[], None]) -> int:
+        """Stand in the line until there is a worker; its slot."""
+        deadline = None if patience_s is None else self._clock() + patience_s
         with self._condition:
-            ticket = (priority, next(self._numbers))
+            ticket = (position, next(self._numbers))
             heapq.heappush(self._waiting, ticket)
-            self._condition.wait_for(lambda: self._closed or (self._free and self._waiting[0] == ticket))
-            self._waiting.remove(ticket)
-            heapq.heapify(self._waiting)
-            self._condition.notify_all()  # another one may be first in the queue now
-            if self._closed:
-                raise Stopping
-            return self._free.pop(0)
+        try:
+            while True:
+                until = self._clock() + WAIT_S if deadline is None else min(deadline, self._clock() + WAIT_S)
+                slot = self._stand(ticket, until)
+                if slot is not None:
+                    return slot
+                if deadline is not None and self._clock() >= deadline:
+                    raise NoneFree
+                waiting()  # without the lock: it asks the database
+        finally:
+            with self._condition:
+                self._waiting.remove(ticket)
+                heapq.heapify(self._waiting)
+                self._condition.notify_all()  # another one may be first in the line now
+
+    def _stand(self, ticket: tuple[Position, int], until: float) -> int | None:
+        """Stand in the line for a while; the slot, or None where there was none.
+
+        Raises
+        ------
+        Stopping
+            As soon as the pool is being closed.
+        """
+        with self._condition:
+            while True:
+                if self._closed:
+                    raise Stopping
+                now = self._clock()
+                slot = self._slot_for(ticket, now)
+                if slot is not None:
+                    self._taken[slot] = now
+                    return slot
+                if now >= until:
+                    return None
+                self._condition.wait(min([until, *(end for _, end in self._stays.values())]) - now)
+
+    def _slot_for(self, ticket: tuple[Position, int], now: float) -> int | None:
+        """The slot whose worker stays with the job of the call, or a free one if the call is the first in the line."""
+        for slot, (job, _) in self._stays.items():
+            if job == ticket[0].job:
+                del self._stays[slot]
+                return slot
+        self._free_those_that_stayed(now)
+        return self._free.pop(0) if self._free and self._waiting[0] == ticket else None
+
+    def _free_those_that_stayed(self, now: float) -> None:
+        for slot in [slot for slot, (_, until) in self._stays.items() if now >= until]:
+            del self._stays[slot]
+            self._free.append(slot)
+
+    def _leave(self, slot: int, job: str) -> None:
+        """Somebody is through with a worker, which stays with the job, if one is named."""
+        now = self._clock()
+        self._left[slot] = now
+        self._taken.pop(slot, None)
+        if job:
+            self._stays[slot] = (job, now + STAYS_S)
+        else:
+            self._free.append(slot)
+        self._condition.notify_all()
 
     def _ready(self, slot: int) -> Worker:
         worker = self._workers[slot]  # the caller has the slot, so nobody else sets it
@@ -290,7 +416,7 @@ class Pool:
         return view.is_seen and worker.reads.issuperset(self._reads)
 
     def _new(self, slot: int) -> Worker:
-        threads = max(1, (os.cpu_count() or 1) // self.size)
+        threads = max(1, (os.cpu_count() or 1) // self._threads_of)
         environment = {name: os.environ[name] for name in self._environment if name in os.environ}
         environment |= {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         environment |= self._of_slot(slot)

@@ -61,12 +61,14 @@ from node.study.identity_in_text import identity_of, without
 from node.study.images import away
 from node.study.sealing import seal
 from pipelines import registry
+from pipelines.base import answers_from_record
 from pipelines.bundle import BundleError
 
 log = logging.getLogger("node.run.worker")  # the module is run as __main__
 
 Tell = Callable[[SeriesEncoded], None]
 ENCODERS = "dicom_sr.write.encode"  # a second or two to import
+NO_RECORD = "no record of this patient has reached the node"
 BROKE = 70  # exit code of a worker whose native code panicked: it has died
 _BROKE = {  # what an operator is told of an error that nobody foresaw
     "check": "the pipeline broke while it looked at the images; the log says where",
@@ -81,6 +83,8 @@ def check(asked: Check, warm: Warm) -> Checked:
     folder = JobFolder(asked.folder, asked.key_file)
     pipeline = warm.get(asked.pipeline, asked.settings).fresh()
     pipeline.check(folder.read_study())
+    if answers_from_record(type(pipeline)) and folder.read_context() is None:
+        raise UnsuitableInput(NO_RECORD)
     note = CheckNote(pipeline.version, pipeline.model.weights_digest)
     folder.write_note(note)
     return Checked(note.version, note.weights)

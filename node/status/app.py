@@ -85,7 +85,8 @@ def build_app(
     """
     connections = Connections() if connections is None else connections
     node, destinations = configuration.node, configuration.destinations
-    overview = Overview(database, {name: where(of) for name, of in destinations.items()})
+    places = {name: where(of) for name, of in destinations.items()}
+    overview = Overview(database, places, configuration.run.workers)
     health = Health(configuration, database, overview, checks or {}, remarks or {})
     site = Site(configuration, health)
     metrics = Metrics(configuration, database, connections, health.answers)

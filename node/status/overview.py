@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from node.database.queries import (
     in_chunks,
     job_views,
 )
+from node.database.queue_places import queue_places
 from node.database.states import AssociationOutcome, OutboxState
 from node.database.tables import (
     NOT_STORED,
@@ -53,6 +54,7 @@ JOBS_SHOWN, JOBS_SHOWN_OF_EACH = 100, 8  # of a study: on its own page, and on t
 TRACES_CHARACTERS = 4 * 2**20  # of all decisions that a page shows; one about thousands of series has some million
 TRACES_SHOWN, FEWEST_TRACES = 1000, 5  # of series: in all decisions together, and in each, where it has so many
 PATIENTS_TOLD_APART = 100
+PHASES = {JobState.QUEUED: "queue", JobState.RUNNING: "run", JobState.SENDING: "send"}  # of a timeline
 SHARED_SERIES_SHOWN = 50  # of a study and another: pairs
 
 
@@ -197,15 +199,8 @@ class StudyView:
         if not self.jobs and self.totals.decided is not None:
             spans.append(("wait", spans[0][2], self.totals.decided))
         for job in self.jobs:
-            row = job.row
-            running, sending = job.at("running"), job.at("sending")
-            ended = job.ended or max((event.at for event in job.events), default=row.created)
-            spans.append(("wait", spans[0][2], row.created))
-            spans.append(("queue", row.created, running or ended))
-            if running:
-                spans.append(("run", running, sending or ended))
-            if sending:
-                spans.append(("send", sending, ended))
+            spans.append(("wait", spans[0][2], job.row.created))
+            spans += [(PHASES[state], start, end) for state, start, end in _stretches(job) if state in PHASES]
         return tuple(
             Span(phase, (start - zero).total_seconds(), (end - start).total_seconds())
             for phase, start, end in spans
@@ -283,8 +278,8 @@ class Totals:
 class Overview:
     """Reads the node's records; changes nothing."""
 
-    def __init__(self, database: Database, destinations: Mapping[str, str]) -> None:
-        self._database = database
+    def __init__(self, database: Database, destinations: Mapping[str, str], workers: int = 1) -> None:
+        self._database, self._workers = database, workers
         self._destinations = destinations  # by name: where it is
 
     def _session(self) -> Session:
@@ -314,7 +309,14 @@ class Overview:
             rows = session.scalars(
                 select(JobRow).where(JobRow.state.in_(UNDER_WAY)).order_by(JobRow.created).limit(50)
             ).all()
-            return tuple(job_views(session, rows))
+            return self._with_places(session, job_views(session, rows))
+
+    def _with_places(self, session: Session, jobs: Sequence[JobView]) -> tuple[JobView, ...]:
+        """The jobs, those in the queue with their places."""
+        if not any(job.row.state == JobState.QUEUED for job in jobs):
+            return tuple(jobs)
+        places = queue_places(session, self._workers, datetime.now(UTC))
+        return tuple(replace(job, place=places.get(job.row.id)) for job in jobs)
 
     def requests(self, limit: int) -> tuple[JobView, ...]:
         """Jobs on request, which are about no study; the latest first."""
@@ -326,7 +328,7 @@ class Overview:
         """One job."""
         with self._session() as session:
             row = session.get(JobRow, job_id)
-            return next(iter(job_views(session, [row])), None) if row else None
+            return next(iter(self._with_places(session, job_views(session, [row]))), None) if row else None
 
     def is_with_its_study(self, job: JobRow) -> bool:
         """Whether the page of its study shows the job."""
@@ -677,6 +679,16 @@ def _given_up(session: Session, studies: Sequence[str]) -> dict[str, list[GivenU
     ):
         found.setdefault(study, []).append(GivenUp(reason, images, sop_instance_uid))
     return found
+
+
+def _stretches(job: JobView) -> Iterator[tuple[JobState, datetime, datetime]]:
+    """In which state a job was, from when and until when; a job may have to wait for a worker more than once."""
+    states = set(JobState)
+    changes = [(JobState(event.what), event.at) for event in job.events if event.what in states]
+    ended = job.ended or max((event.at for event in job.events), default=job.row.created)
+    whole = [(JobState.QUEUED, job.row.created), *changes[1:], (JobState.DONE, ended)]
+    for (state, start), (_, end) in itertools.pairwise(whole):
+        yield state, start, end
 
 
 def _senders(session: Session, associations: Iterable[str]) -> dict[str, str]:

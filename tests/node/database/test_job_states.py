@@ -235,3 +235,35 @@ def test_a_change_that_is_rolled_back_is_not_counted(database: Database) -> None
     with counting() as added, Session(database) as session, session.begin():
         job_states.move(session, JOB.id, JobState.FAILED, reason="a bug")
     assert added == {(ENDED, *NAME, "failed"): 1}
+
+
+def test_a_running_job_that_has_to_wait_is_queued_again_and_keeps_what_was_counted(database: Database) -> None:
+    brought_to(database, JobState.RUNNING)
+    with Session(database) as session, session.begin():
+        job_states.count_start(session, JOB.id, "infer", 3)
+        job_states.wait_again(session, JOB.id)
+        job_states.wait_again(session, JOB.id)
+    with Session(database) as session:
+        job = session.get_one(JobRow, JOB.id)
+        assert (job.state, job.step, job.attempt) == ("queued", "infer", 1)
+        assert session.scalar(select(func.count()).where(EventRow.what == "queued")) == 2
+
+
+def test_a_job_is_held_while_it_is_queued_and_not_begun(database: Database) -> None:
+    brought_to(database, JobState.QUEUED)
+    with Session(database) as session, session.begin():
+        assert job_states.hold(session, JOB.id, "paused by anna")
+        assert job_states.hold_route(session, JOB.route, "paused by anna") == [JOB.id]
+        assert job_states.hold_route(session, "another", "paused by anna") == []
+        assert (job_states.held_routes(session), job_states.held_jobs(session, JOB.route)) == ([JOB.route], [JOB.id])
+        job_states.release(session, JOB.id)
+        assert job_states.held_routes(session) == []
+    with Session(database) as session, session.begin():
+        assert session.get_one(JobRow, JOB.id).reason == ""
+        events = session.scalars(select(EventRow.what).order_by(EventRow.id)).all()
+        assert events == ["queued", "held", "goes on"], "it says so once"
+        job_states.count_start(session, JOB.id, "infer", 3)
+        assert not job_states.hold(session, JOB.id, "paused by anna"), "what has begun goes on"
+    with Session(database) as session, session.begin():
+        job_states.move(session, JOB.id, JobState.RUNNING)
+        assert not job_states.hold(session, JOB.id, "paused by anna")

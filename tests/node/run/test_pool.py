@@ -19,7 +19,7 @@ from node.errors import JobFailed, WorkerDied
 from node.run.job_folder import JobFolder
 from node.run.messages import Check, Checked, Infer
 from node.run.notes import StudyNote
-from node.run.pool import Interrupted, Pool, Stopping
+from node.run.pool import LONG_S, Interrupted, NoneFree, Pool, Position, Stopping
 from tests.counting import counting, counts
 from tests.node.run.trial import install_trial, mr_instances
 from tests.waiting import until
@@ -254,10 +254,83 @@ def test_waiting_calls_are_served_by_priority(bed: Bed) -> None:
         threads[0].start()
         until(lambda: bed.said("run") == 1)
         for number, priority in enumerate((300, 50, 200), start=2):
-            asked = {"priority": priority, "began": call(priority)}
+            asked = {"position": Position(priority=priority), "began": call(priority)}
             threads.append(threading.Thread(target=workers.call, args=(bed.request(Check),), kwargs=asked))
             threads[-1].start()
             until(partial(_are_busy, workers, number))
         for thread in threads:
             thread.join(60)
     assert served == [50, 200, 300]
+
+
+def test_what_is_done_in_a_moment_goes_first_then_the_oldest_of_one_priority(bed: Bed) -> None:
+    served: list[str] = []
+    positions = {
+        "young": Position(since=9.0),
+        "old": Position(since=3.0),
+        "urgent": Position(priority=5, since=9.0),
+        "light": Position(heavy=False, since=9.0),
+    }
+    with pool() as workers:
+        threads = [threading.Thread(target=workers.call, args=(bed.request(run_s=1.0),))]
+        threads[0].start()
+        until(lambda: bed.said("run") == 1)
+        for number, (name, position) in enumerate(positions.items(), start=2):
+            asked = {"position": position, "began": partial(served.append, name)}
+            threads.append(threading.Thread(target=workers.call, args=(bed.request(Check),), kwargs=asked))
+            threads[-1].start()
+            until(partial(_are_busy, workers, number))
+        assert (workers.overtakes(99), workers.overtakes(100)) == (True, False)
+        for thread in threads:
+            thread.join(60)
+    assert served == ["light", "urgent", "old", "young"]
+
+
+def test_a_worker_that_was_long_at_a_result_stays_with_its_job_for_the_objects(bed: Bed) -> None:
+    served: list[str] = []
+    with pool() as workers:
+        other = {"position": Position(since=1.0, job="other"), "began": partial(served.append, "other")}
+        waits = threading.Thread(target=workers.call, args=(bed.request(Check),), kwargs=other)
+        own = Position(since=2.0, job="own")
+        workers.call(bed.request(run_s=LONG_S + 0.1), position=own)
+        waits.start()
+        until(lambda: workers.busy == 2, "the other one waits, though nobody is asked anything")
+        workers.call(bed.request(Check), position=own, began=partial(served.append, "own"))
+        waits.join(30)
+        assert served == ["own", "other"]
+        workers.call(bed.request(run_s=LONG_S + 0.1), position=own)
+        until(lambda: workers.busy == 0, "it does not stay for ever")
+
+
+def test_who_has_no_patience_is_told_that_no_worker_is_free(bed: Bed) -> None:
+    with pool() as workers:
+        threading.Thread(target=workers.call, args=(bed.request(run_s=2.0),)).start()
+        until(lambda: bed.said("run") == 1)
+        until(lambda: workers.busy_s > 0.1)
+        with pytest.raises(NoneFree):
+            workers.call(bed.request(Check), patience_s=0.1)
+        with pytest.raises(JobFailed, match="it waits no longer"):
+            workers.call(bed.request(Check), waiting=partial(_leave, "it waits no longer"))
+        until(lambda: workers.busy == 0)
+        assert workers.busy_s == 0.0
+
+
+def _leave(why: str) -> None:
+    raise JobFailed(why)
+
+
+def test_a_process_that_has_nothing_to_do_ends_and_another_starts_when_it_is_needed(bed: Bed) -> None:
+    workers = Pool(1, 600.0, 4096)
+    try:
+        assert not workers.pids
+        workers.end_idle(0.0)
+        workers.call(bed.request(Check))
+        (first,) = workers.pids
+        workers.end_idle(3600.0)
+        assert alive(first)
+        workers.end_idle(0.0)
+        assert (workers.pids, alive(first)) == ((), False)
+        workers.call(bed.request(Check))
+        assert workers.pids not in ((), (first,))
+    finally:
+        workers.close()

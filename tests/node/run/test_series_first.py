@@ -29,7 +29,7 @@ from node.errors import JobFailed
 from node.reading import HERE
 from node.run.flow import Flow
 from node.run.messages import Done, Failed, JobRequest, Unsuitable, Waits
-from node.run.pool import Pool
+from node.run.pool import NOBODY_WAITS, Pool, Position
 from node.run.warm import Warm
 from node.run.worker import answer
 from node.send.lane import Lane
@@ -59,10 +59,12 @@ class InProcess(Pool):
         self,
         request: JobRequest,
         *,
-        priority: int = 100,
+        position: Position = NOBODY_WAITS,
+        patience_s: float | None = None,
         began: Callable[[], None] = lambda: None,
         series_there: Callable[[], None] = lambda: None,
         cancelled: Callable[[], bool] = lambda: False,
+        waiting: Callable[[], None] = lambda: None,
     ) -> Done:
         began()
         said = answer(request, self._warm, lambda _: series_there())

@@ -295,6 +295,33 @@ def test_no_time_is_negative_when_images_come_after_the_result(
         assert "after the last image" not in client.get("/studies/1.2.1").text
 
 
+def test_a_job_that_waits_for_a_worker_again_does_not_run_meanwhile_on_the_timeline(
+    database: Database, overview: Overview, morning: Morning
+) -> None:
+    with Session(database) as session, session.begin():
+        morning.received(session, "1.2.9", "MR", 3, 0)
+        job = morning.job(session, 9, "1.2.9", "done", 10, updated=morning.at(60))
+        morning.events(
+            session,
+            job,
+            *((10, "queued", None), (20, "running", None), (21, "queued", None)),
+            *((40, "running", None), (50, "sending", None), (60, "done", None)),
+        )
+    spans = [(span.phase, span.seconds) for span in view(overview, "1.2.9").spans if span.phase in ("queue", "run")]
+    assert spans == [("queue", 10), ("run", 1), ("queue", 19), ("run", 10)]
+
+
+def test_a_queued_job_is_shown_with_what_is_before_it(
+    configuration: Configuration, database: Database, overview: Overview, morning: Morning
+) -> None:
+    with Session(database) as session, session.begin():
+        morning.job(session, 10, "1.2.1", "running", 20)
+        job = morning.job(session, 11, "1.2.1", "queued", 30)
+    with client_of(build_app(configuration, database), accept="text/html") as client:
+        assert "1 job before it, 1 running" in client.get("/").text
+        assert "1 job before it, 1 running" in client.get(f"/jobs/{job}").text
+
+
 def test_contexts_that_were_refused_and_files_that_were_not_taken_are_shown(
     configuration: Configuration, database: Database, morning: Morning
 ) -> None:
