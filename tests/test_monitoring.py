@@ -56,7 +56,7 @@ def expressions() -> list[tuple[str, str]]:
 def figures(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Names of all samples of a node with a route and a destination."""
     folder = tmp_path_factory.mktemp("figures")
-    database = open_database(f"sqlite:///{folder / 'node.db'}")
+    database = open_database(f"sqlite:///{folder / 'node.db'}", power=False)  # nothing here is to outlive the test
     migrate(database)
     configuration = Configuration.model_validate({"node": {"data": str(folder)}, **_settings(folder)})
     text = Metrics(configuration, database, Connections(), lambda: {"database": None}).text().decode()
