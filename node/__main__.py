@@ -707,7 +707,7 @@ def withdraw(
     What is under way ends, and nothing of it is sent again. Exit code 1 if there is no such result, or a destination
     refuses. condyle withdrawals shows the proof later.
     """
-    from node.commands.withdraw import Chosen
+    from node.actions.withdrawing import Chosen
     from node.commands.withdraw import withdraw as run
 
     if bool(job) == bool(pipeline):
