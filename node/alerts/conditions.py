@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 from sqlalchemy.orm import Session
@@ -44,6 +45,7 @@ from node.database.tables import (
 
 COUNTED_WITHIN = timedelta(hours=1)  # refusals of one kind are counted in one row for so long
 LONGEST_ASSOCIATION = timedelta(hours=1)  # that still tells of a sender after it
+PAGE = 200
 MOST_ROWS = 5000  # of refusals that are looked at, the latest
 MOST_SUBJECTS = 20  # of one rule at a time: a stranger makes up any
 LONGEST_QUOTE = 300
@@ -259,15 +261,35 @@ def senders_refused(
         )
 
 
-def _audited(session: Session, what: str, since: datetime) -> list[AuditRow]:
-    """The lines of a kind that tell of something since then; one that is counted on is older than its last time."""
-    rows = session.scalars(select(AuditRow).where(AuditRow.what == what).order_by(AuditRow.id.desc()).limit(MOST_ROWS))
-    return [row for row in rows if _last_time(row) > since]
+class _Line(NamedTuple):
+    """What is looked at of a line of the audit trail."""
+
+    id: int
+    at: datetime
+    who: str
+    times: int
+    detail: dict[str, Any]
+
+    @property
+    def last(self) -> datetime:
+        """The last time: a line that is counted on is older."""
+        until = self.detail.get("until")
+        return datetime.fromisoformat(until) if isinstance(until, str) else self.at
 
 
-def _last_time(row: AuditRow) -> datetime:
-    until = row.detail.get("until")
-    return datetime.fromisoformat(until) if isinstance(until, str) else row.at
+def _audited(session: Session, what: str, since: datetime) -> list[_Line]:
+    """The lines of a kind that tell of something since then: the latest are read, until a page of them is older."""
+    found: list[_Line] = []
+    before: int | None = None
+    for _ in range(MOST_ROWS // PAGE):
+        query = select(AuditRow.id, AuditRow.at, AuditRow.who, AuditRow.times, AuditRow.detail)
+        query = query.where(AuditRow.what == what).order_by(AuditRow.id.desc()).limit(PAGE)
+        page = [_Line(*row) for row in session.execute(query if before is None else query.where(AuditRow.id < before))]
+        found += [line for line in page if line.last > since]
+        if len(page) < PAGE or all(line.at <= since - COUNTED_WITHIN for line in page):
+            break
+        before = page[-1].id
+    return found
 
 
 def quoted(answer: str | None) -> str:

@@ -166,7 +166,6 @@ def _kinds(settings: HistorySettings) -> tuple[_Kind, ...]:
             AlertNoticeRow.id,
             settings.events_days,
             delete(AlertNoticeRow).where(AlertNoticeRow.state != NoticeState.WAITING),
-            in_time=False,
         ),
         _Kind(
             "alerts",

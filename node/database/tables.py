@@ -560,7 +560,7 @@ class AlertNoticeRow(Base):
     batch: Mapped[str | None] = mapped_column(String(32), index=True)  # id of the message, once somebody has begun it
     attempts: Mapped[int] = mapped_column(Integer, default=0)  # that failed
     not_before: Mapped[datetime]
-    created: Mapped[datetime]
+    created: Mapped[datetime] = mapped_column(index=True)
     sent: Mapped[datetime | None]
     answer: Mapped[str] = mapped_column(Text, default="")  # the channel's last word
 

@@ -58,6 +58,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_alert_notice_alert_id", "alert_notice", ["alert_id"])
     op.create_index("ix_alert_notice_batch", "alert_notice", ["batch"])
+    op.create_index("ix_alert_notice_created", "alert_notice", ["created"])
     op.create_index("alert_notice_by_channel", "alert_notice", ["channel", "id"])
     _partial("alert_notice_waiting", "alert_notice", ["channel", "not_before", "id"], "state = 'waiting'")
     _partial("event_worker_died", "event", ["at"], "what = 'worker died'")
