@@ -139,6 +139,8 @@ class AssociationRow(Base):
     stored: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[int] = mapped_column(Integer, default=0)  # known when it has ended in order
 
+    __table_args__ = (_partial("association_open", "started", where="ended IS NULL"),)
+
 
 class InstanceRow(Base):
     """The receipt of one stored instance."""
@@ -215,6 +217,8 @@ class StudyRow(Base):
     # why it cannot be decided about for now, for people; empty: nothing is in the way
     trouble: Mapped[str] = mapped_column(Text, default="", server_default="")
 
+    __table_args__ = (_partial("study_in_trouble", "last_received", where="trouble <> ''"),)
+
 
 ACCESSION, PATIENT_ID = "accession", "patient"  # what a `StudyKeyRow` may be of
 
@@ -286,6 +290,8 @@ class JobRow(Base):
     __table_args__ = (
         Index("job_by_state", "state", "created", "id"),
         Index("job_of_study", "study_instance_uid", "state", "route"),  # all that a search for studies asks of jobs
+        _partial("job_under_way", "pipeline", "state", "created", where="state IN ('queued', 'running', 'sending')"),
+        _partial("job_on_request", "created", where="study_instance_uid = ''"),
         _partial("job_not_cleaned", "updated", "id", where="cleaned IS NULL"),
     )
 

@@ -20,7 +20,8 @@ from node.status.connections import Connections
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
-from node.status.pages.now import NowPage
+from node.status.pages.now import NowPage, Workers
+from node.status.pages.studies import StudiesPage
 from node.status.pages.study import StudyPages
 from node.status.pages.verdict import VerdictPage
 from node.status.places import where
@@ -53,6 +54,7 @@ def build_app(
     remarks: Mapping[str, Check] | None = None,
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
+    workers: Workers = tuple,
 ) -> ASGIApp:
     """The node's web application.
 
@@ -71,6 +73,8 @@ def build_app(
         Routes of other parts that share the port, such as STOW-RS.
     connections
         Those to the port, for the metrics.
+    workers
+        What each inference process is at.
     """
     connections = Connections() if connections is None else connections
     node, destinations = configuration.node, configuration.destinations
@@ -79,7 +83,8 @@ def build_app(
     site = Site(configuration, health)
     metrics = Metrics(database, node.data, configuration.receive.disk_floor_mb, connections)
     pages = (
-        NowPage(site, configuration, database, overview, health),
+        NowPage(site, configuration, database, health, workers),
+        StudiesPage(site, configuration, database),
         StudyPages(site, node.data, database, overview),
         VerdictPage(site, configuration, database, overview),
     )
