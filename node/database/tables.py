@@ -567,6 +567,7 @@ FILE_NOT_TAKEN = "file not taken"  # of a watched folder
 VERDICT_NOT_READ = "verdict not read"  # of a report or a segmentation that came in, or a part of it
 PATIENT_CHANGED = "patient changed"  # merged or corrected, where that concerns jobs
 PATIENT_CHANGE_REFUSED = "patient change refused"  # a merge that cannot be followed
+PATIENT_VIEWED = "patient viewed"  # who the patient of a study is, or a report, was shown on the page
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
 
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.config import Configuration
 from node.database.connection import Database
+from node.reading import HERE, Reader
 from node.status.browser_guard import BrowserGuard
 from node.status.connections import Connections
 from node.status.health import Check, Health
@@ -24,10 +25,9 @@ from node.status.pages.now import NowPage, Workers
 from node.status.pages.studies import StudiesPage
 from node.status.pages.study import StudyPages
 from node.status.pages.verdict import VerdictPage
-from node.status.places import where
 from node.status.site import Site
 
-HERE = Path(__file__).parent
+STATIC = Path(__file__).with_name("static")
 
 # Nothing is loaded from elsewhere, nothing of the page may be framed or shown in another page, no address of a study
 # travels on as a referrer.
@@ -55,6 +55,7 @@ def build_app(
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
     workers: Workers = tuple,
+    reader: Reader = HERE,
 ) -> ASGIApp:
     """The node's web application.
 
@@ -75,17 +76,19 @@ def build_app(
         Those to the port, for the metrics.
     workers
         What each inference process is at.
+    reader
+        Reads images and reports that name patients, for those who may see them.
     """
     connections = Connections() if connections is None else connections
-    node, destinations = configuration.node, configuration.destinations
-    overview = Overview(database, {name: where(of) for name, of in destinations.items()})
+    node = configuration.node
+    overview = Overview(database)
     health = Health(configuration, database, overview, checks or {}, remarks or {})
     site = Site(configuration, health)
     metrics = Metrics(database, node.data, configuration.receive.disk_floor_mb, connections)
     pages = (
         NowPage(site, configuration, database, health, workers),
         StudiesPage(site, configuration, database),
-        StudyPages(site, node.data, database, overview),
+        StudyPages(site, configuration, database, overview, reader),
         VerdictPage(site, configuration, database, overview),
     )
     site.serves(route for page in pages for route in page.routes())
@@ -94,7 +97,7 @@ def build_app(
             *(route for page in pages for route in page.routes()),
             *health.routes(),
             Route("/metrics", lambda request: _metrics(metrics, request)),
-            Mount("/static", StaticFiles(directory=HERE / "static")),
+            Mount("/static", StaticFiles(directory=STATIC)),
             *more,
         ],
         exception_handlers={404: site.not_found, SQLAlchemyError: site.no_database},

@@ -19,7 +19,7 @@ from node.database.jobs import JobState
 from node.database.outbox import UNCONFIRMED
 from node.database.queries import UNDER_WAY, JobView, in_chunks, job_views
 from node.database.states import OutboxState
-from node.database.tables import NOT_STORED, AssociationRow, AuditRow, InstanceRow, JobRow, OutboxRow
+from node.database.tables import NOT_STORED, AssociationRow, AuditRow, InstanceRow, JobRow, LaneRow, OutboxRow
 
 HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
 BIN_S = 120  # of the curve of the last hour
@@ -174,11 +174,11 @@ class Present:
     def destinations(self, now: datetime) -> tuple[DestinationNow, ...]:
         """Those that are configured, and others for which something waits."""
         with self._session() as session:
-            waits = OutboxRow.state == literal(OutboxState.WAITING.value, literal_execute=True)
-            waiting = session.scalars(select(OutboxRow.destination).where(waits).distinct()).all()
             failing = {one.destination: one for one in outbox.failing(session, now)}
-            names = dict.fromkeys([*self._destinations, *sorted(waiting)])
-            return tuple(self._destination(session, name, failing.get(name), now) for name in names)
+            lanes = session.scalars(select(LaneRow.destination).order_by(LaneRow.destination)).all()
+            names = dict.fromkeys([*self._destinations, *lanes])
+            found = [self._destination(session, name, failing.get(name), now) for name in names]
+        return tuple(one for one in found if one.name in self._destinations or one.waiting)
 
     def _destination(
         self, session: Session, name: str, failing: outbox.Failing | None, now: datetime

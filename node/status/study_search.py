@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Self
 from urllib.parse import urlencode
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, exists, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database
@@ -33,6 +33,7 @@ from node.receive.store.study_keys import without_accession
 SHOWN = 50  # studies on a page
 LOOKED_THROUGH = 20_000  # studies for one page, where what is asked for has no index of its own
 REASONS_LOOKED_THROUGH = 3_000  # of the latest jobs of each state that has one
+REASONS_SHOWN = 3  # of a route that did not match
 WITH_REASON = (JobState.FAILED, JobState.UNSUITABLE)
 UNDECIDED, NO_ROUTE, RECEIVING = "undecided", "no route", "receiving"
 RANK = (JobState.FAILED, *UNDER_WAY, JobState.UNSUITABLE, JobState.DONE)  # of several jobs the first says its state
@@ -325,19 +326,27 @@ def _lines(session: Session, rows: Sequence[StudyRow]) -> tuple[StudyLine, ...]:
             *counts.get(uid, (0, 0)),
             jobs=jobs.get(uid, ()),
             decided=uid in why,
-            why="; ".join(filter(None, why.get(uid, {}).values())),
+            why=why.get(uid, ""),
         )
         for uid, row in zip(uids, rows, strict=True)
     )
 
 
-def _why(session: Session, studies: Sequence[str]) -> dict[str, dict[str, str]]:
-    """By study and route: what its last decision says."""
-    unread = func.coalesce(DecisionRow.trace["unread"].as_boolean(), false())
-    latest = select(func.max(DecisionRow.id)).where(and_(DecisionRow.study_instance_uid.in_(studies), ~unread))
+def _why(session: Session, studies: Sequence[str]) -> dict[str, str]:
+    """By study: the first reasons of the latest decision of each route; those that say the same together."""
+    latest = select(func.max(DecisionRow.id)).where(DecisionRow.study_instance_uid.in_(studies))
     latest = latest.group_by(DecisionRow.study_instance_uid, DecisionRow.route)
     query = select(DecisionRow.study_instance_uid, DecisionRow.route, DecisionRow.trace["why"].as_string())
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     for study, route, reason in session.execute(query.where(DecisionRow.id.in_(latest)).order_by(DecisionRow.id)):
-        found.setdefault(study, {})[route] = f"{route}: {reason}" if reason else ""
-    return found
+        found.setdefault(study, {}).setdefault(_first_reasons(reason or ""), []).append(route)
+    return {
+        study: "; ".join(f"{', '.join(routes)}: {why}" for why, routes in reasons.items())
+        for study, reasons in found.items()
+    }
+
+
+def _first_reasons(why: str) -> str:
+    reasons = why.split("; ")
+    more = len(reasons) - REASONS_SHOWN
+    return "; ".join(reasons[:REASONS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
