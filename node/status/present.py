@@ -26,7 +26,7 @@ BIN_S = 120  # of the curve of the last hour
 BINS = int(HOUR.total_seconds()) // BIN_S
 COUNTED = 100_000  # instances of the last hour; of more, the latest
 UP_TO = 10_000  # lines, jobs and audit lines are counted; more is told as "10,000 or more"
-SENDERS_SHOWN, UNDER_WAY_SHOWN, REQUESTS_SHOWN = 20, 30, 10
+SENDERS_SHOWN, UNDER_WAY_SHOWN, REQUESTS_SHOWN = 12, 30, 10
 LINES_LOOKED_AT = 300  # of a destination, the latest: since when it takes what it is sent
 UNDER_WAY_IN_SQL = tuple(literal(state.value, literal_execute=True) for state in UNDER_WAY)  # as the index has them
 

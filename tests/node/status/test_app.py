@@ -43,9 +43,7 @@ def one_is_down(database: Database, morning: Morning) -> None:
         session.execute(waiting.values(failing_since=morning.at(425)))
 
 
-def test_the_overview_tells_of_every_study_and_why(
-    client: httpx.Client, database: Database, morning: Morning
-) -> None:
+def test_the_overview_tells_of_every_study_and_why(client: httpx.Client, database: Database, morning: Morning) -> None:
     one_is_down(database, morning)
     page = client.get("/").text
     for told in (
