@@ -45,6 +45,7 @@ from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.refusals import WRITE_S
 from node.receive.store.retention import Retention
 from node.receive.store.store import Store
+from node.receive.store.study_keys import StudyKeys
 from node.rejections.notes import RejectionNotes
 from node.route import checks as route_checks
 from node.route.completion import Completion
@@ -181,6 +182,9 @@ class Node:
             retention.loop.start()
             stack.callback(retention.loop.stop)
             remarks["retention"] = retention.loop.problem
+        study_keys = StudyKeys(configuration.node.data, database, readers)
+        study_keys.loop.start()
+        stack.callback(study_keys.loop.stop)
         rejection_notes = RejectionNotes(
             database, instances, configuration.receive.rejection_notes, readers, job_engine.stop_work, now, changes
         )

@@ -14,6 +14,8 @@ SeriesRow        node.receive.store.receipt_import, node.receive.store.retention
                  node.database.erasure, node.database.rejections
 StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
                  node.database.erasure, node.database.rejections
+StudyKeyRow      node.receive.store.receipt_import, node.receive.store.study_keys, node.receive.store.retention,
+                 node.database.erasure
 DecisionRow      node.route.dispatch, node.database.erasure, node.database.history
 JobRow           node.database.job_states, node.database.withdrawals, node.database.erasure
 JobPatientRow    node.database.job_patients, node.database.erasure
@@ -214,6 +216,21 @@ class StudyRow(Base):
     trouble: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
+ACCESSION, PATIENT_ID = "accession", "patient"  # what a `StudyKeyRow` may be of
+
+
+class StudyKeyRow(Base):
+    """By what a study is found: keyed digests of its accession number and its patients' IDs (`node.study.patients`)."""
+
+    __tablename__ = "study_key"
+
+    study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)  # ACCESSION or PATIENT_ID
+    digest: Mapped[str] = mapped_column(String(16), primary_key=True)  # empty: its images state none
+
+    __table_args__ = (Index("study_by_key", "kind", "digest"),)
+
+
 class DecisionRow(Base):
     """What one route decided about one complete series or study, clause by clause."""
 
@@ -240,7 +257,7 @@ class JobRow(Base):
     pipeline: Mapped[str] = mapped_column(String(64))
     pipeline_version: Mapped[str] = mapped_column(String(32), default="")
     weights: Mapped[str] = mapped_column(String(64), default="", server_default="")  # digest of those that it runs with
-    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64))
     series_instance_uids: Mapped[list[str]]
     sop_instance_uids: Mapped[list[str]]
     settings: Mapped[dict[str, Any]]
@@ -268,6 +285,7 @@ class JobRow(Base):
 
     __table_args__ = (
         Index("job_by_state", "state", "created", "id"),
+        Index("job_of_study", "study_instance_uid", "state", "route"),  # all that a search for studies asks of jobs
         _partial("job_not_cleaned", "updated", "id", where="cleaned IS NULL"),
     )
 

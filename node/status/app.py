@@ -83,6 +83,7 @@ def build_app(
         StudyPages(site, node.data, database, overview),
         VerdictPage(site, configuration, database, overview),
     )
+    site.serves(route for page in pages for route in page.routes())
     app = Starlette(
         routes=[
             *(route for page in pages for route in page.routes()),

@@ -16,6 +16,7 @@ from node.status.health import Health
 from node.status.overview import Overview
 from node.status.site import Site
 
+LIVE_S = 5  # between two looks of an open page
 STUDIES_SHOWN = 25
 REFUSALS_SHOWN = 10
 REQUESTS_SHOWN = 10
@@ -44,6 +45,7 @@ class NowPage:
         return self._site.page(
             request,
             "overview.html",
+            live_s=LIVE_S,
             totals=self._overview.totals(datetime.now(UTC)),
             under_way=self._overview.under_way(),
             studies=self._overview.studies(STUDIES_SHOWN),
