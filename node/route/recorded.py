@@ -122,10 +122,10 @@ class _Batch:
     known: dict[str, Known] = field(default_factory=dict)
 
     def add(self, trace: Mapping[str, Any]) -> None:
-        for one in trace["series"]:
+        for one in trace["series"]:  # the latest first
             known = known_of_trace(one, trace.get("matcher", ""))
             before = self.known.get(known.series_instance_uid)
-            self.known[known.series_instance_uid] = known if before is None else known.and_also(before)
+            self.known[known.series_instance_uid] = known if before is None else before.and_also(known)
 
 
 _Batches = Mapping[str | None, _Batch]
