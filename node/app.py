@@ -231,7 +231,16 @@ class Node:
         for_page = open_database(configuration.node.database_url)
         stack.callback(for_page.dispose)
         connections = Connections(proxies, self._open_files)
-        app = build_app(configuration, for_page, checks=problems, remarks=remarks, more=more, connections=connections)
+        app = build_app(
+            configuration,
+            for_page,
+            checks=problems,
+            remarks=remarks,
+            more=more,
+            connections=connections,
+            config_file=self._path,
+            reader=readers,
+        )
         page = WebServer(app, listening, configuration.status.tls, connections)
         page.start()
         stack.callback(page.stop)

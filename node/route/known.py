@@ -108,7 +108,8 @@ def known_of_trace(trace: Mapping[str, Any], digest: str = "") -> Known:
         Of the matcher of its route.
     """
     values = {key: _read(of) for key, of in trace.get("values", {}).items()}
-    ours = any(clause["key"] == MADE_BY_NODE and not clause["holds"] for clause in trace["clauses"])
+    clauses = trace["clauses"]
+    ours = bool(clauses) and clauses[0]["key"] == MADE_BY_NODE and not clauses[0]["holds"]
     return Known(
         trace["series_instance_uid"],
         values,

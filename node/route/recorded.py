@@ -56,6 +56,7 @@ def recorded_studies(
     fetch_ae_title: str | None = None,
     most: int = MOST_STUDIES,
     chosen: Collection[str] | None = None,
+    routes: Collection[str] | None = None,
 ) -> RecordedStudies:
     """What is known of the studies of which something came since then.
 
@@ -71,6 +72,8 @@ def recorded_studies(
         How many, at most.
     chosen
         Only these, whenever they came.
+    routes
+        Whose decisions tell; None: those of all. What those of one route noted is enough for most changes of it.
     """
     with Session(database) as session:
         stored = _stored(session, since, chosen)
@@ -78,7 +81,7 @@ def recorded_studies(
         everything = sorted({**stored, **gone}.items(), key=lambda one: one[1][0], reverse=True)
         found: list[RecordedStudy] = []
         for chunk in in_chunks(everything[:most]):
-            found += _studies(session, chunk, frozenset(gone), fetch_ae_title)
+            found += _studies(session, chunk, frozenset(gone), fetch_ae_title, routes)
     return RecordedStudies(found, since, max(0, len(everything) - most))
 
 
@@ -132,31 +135,36 @@ _Batches = Mapping[str | None, _Batch]
 """Of one study: by series (None: the whole study) the latest decisions."""
 
 
-def _batches(session: Session, studies: Sequence[str]) -> dict[str, dict[str | None, _Batch]]:
-    """By study, the latest decisions of each of its series and of the whole."""
+def _batches(
+    session: Session, studies: Sequence[str], routes: Collection[str] | None
+) -> dict[str, dict[str | None, _Batch]]:
+    """By study, the latest decisions of each of its series and of the whole; what they noted, of some routes."""
+    of_studies = DecisionRow.study_instance_uid.in_(studies)
+    place = (DecisionRow.study_instance_uid, DecisionRow.series_instance_uid)
     found: dict[str, dict[str | None, _Batch]] = {}
-    rows = session.execute(
-        select(
-            DecisionRow.study_instance_uid,
-            DecisionRow.series_instance_uid,
-            DecisionRow.decided,
-            DecisionRow.trace,
-        )
-        .where(DecisionRow.study_instance_uid.in_(studies))
-        .order_by(DecisionRow.id.desc())
-    )
-    for study, series, decided, trace in rows:
-        batch = found.setdefault(study, {}).setdefault(series, _Batch(decided))
-        if batch.decided == decided:
+    for study, series, decided in session.execute(
+        select(*place, func.max(DecisionRow.decided)).where(of_studies).group_by(*place)
+    ):
+        found.setdefault(study, {})[series] = _Batch(decided)
+    noted = select(*place, DecisionRow.decided, DecisionRow.trace).where(of_studies).order_by(DecisionRow.id.desc())
+    if routes is not None:
+        noted = noted.where(DecisionRow.route.in_(routes))
+    for study, series, decided, trace in session.execute(noted):
+        batch = found[study].get(series)
+        if batch is not None and batch.decided == decided:
             batch.add(trace)
     return found
 
 
 def _studies(
-    session: Session, chunk: Sequence[tuple[str, _When]], gone: frozenset[str], fetch_ae_title: str | None
+    session: Session,
+    chunk: Sequence[tuple[str, _When]],
+    gone: frozenset[str],
+    fetch_ae_title: str | None,
+    routes: Collection[str] | None,
 ) -> Iterator[RecordedStudy]:
     uids = [uid for uid, _ in chunk]
-    batches, series = _batches(session, uids), _series(session, uids)
+    batches, series = _batches(session, uids, routes), _series(session, uids)
     undecided = {
         (study, row.series_instance_uid)
         for study, rows in series.items()

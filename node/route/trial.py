@@ -98,6 +98,11 @@ class Trial:
         return sum(map(len, self.to_read.values()))
 
     @property
+    def is_whole(self) -> bool:
+        """Whether what was noted settled everything."""
+        return not self.to_read and not self.not_judged.gone
+
+    @property
     def studies_that_differ(self) -> int:
         """Of how many studies something would be decided otherwise."""
         return len({one.study_instance_uid for one in self.differences})
@@ -187,6 +192,16 @@ class Comparing:
             )
         )
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The routes that are changed; what they decided before is looked at first."""
+        return frozenset(change.name for change in self.changes)
+
+    @property
+    def read_keys(self) -> frozenset[str]:
+        """Those that headers tell of."""
+        return self.keys - OF_DATABASE
+
     def trial(self, recorded: RecordedStudies, read: Mapping[Place, Known | Failed]) -> Trial:
         """Judge the studies.
 
@@ -232,7 +247,7 @@ class Comparing:
             counts=tuple(counts.values()),
             differences=tuple(sorted(differences, key=lambda one: order.index(one.kind))),
             to_read={study: frozenset(names) for study, names in to_read.items()},
-            keys=self.keys - OF_DATABASE,
+            keys=self.read_keys,
             not_judged=NotJudged(gone, arriving, dict(failed)),
         )
 

@@ -110,17 +110,22 @@ class TrialReader:
     ) -> None:
         self._facts, self._database, self._keep_s, self._clock = facts, database, keep_s, clock
         self._lock, self._stop = Lock(), Event()
+        self._closed, self._reading = False, frozenset[str]()
         self._found: dict[frozenset[str], dict[Place, Known | Failed]] = {}
         self._begun: dict[frozenset[str], float] = {}
         self._thread: Thread | None = None
 
     def found(self, keys: frozenset[str]) -> dict[Place, Known | Failed]:
-        """What was read for these keys."""
+        """What was read for these keys, or for more."""
         with self._lock:
             for old in [one for one, at in self._begun.items() if self._clock() - at > self._keep_s]:
                 if not self.is_busy:
                     del self._begun[old], self._found[old]
-            return dict(self._found.get(keys, {}))
+            found: dict[Place, Known | Failed] = {}
+            for read, of in self._found.items():
+                if keys <= read:
+                    found |= of
+            return found
 
     @property
     def is_busy(self) -> bool:
@@ -128,27 +133,40 @@ class TrialReader:
         return self._thread is not None and self._thread.is_alive()
 
     def begin(self, to_read: Mapping[str, frozenset[str]], keys: frozenset[str]) -> bool:
-        """Begin to read; False where it is reading for others, or for this: then ask again."""
+        """Begin to read; False where it is reading: for other keys it ends then, so that this has its turn next."""
         with self._lock:
-            if self.is_busy or self._stop.is_set():
+            if self._closed:
+                return False
+            if self.is_busy:
+                if not keys <= self._reading:
+                    self._stop.set()
                 return False
             found = self._found.setdefault(keys, {})
             self._begun.setdefault(keys, self._clock())
-            self._thread = Thread(target=self._read, args=(to_read, keys, found), name="trial of routes", daemon=True)
+            self._stop, self._reading = Event(), keys
+            self._thread = Thread(
+                target=self._read, args=(to_read, keys, found, self._stop), name="trial of routes", daemon=True
+            )
             self._thread.start()
             return True
 
     def stop(self) -> None:
-        """End after the series that is being read."""
-        self._stop.set()
+        """End after the series that is being read, and read no more."""
+        with self._lock:
+            self._closed = True
+            self._stop.set()
         if self._thread is not None:
             self._thread.join()
 
     def _read(
-        self, to_read: Mapping[str, frozenset[str]], keys: frozenset[str], found: dict[Place, Known | Failed]
+        self,
+        to_read: Mapping[str, frozenset[str]],
+        keys: frozenset[str],
+        found: dict[Place, Known | Failed],
+        stop: Event,
     ) -> None:
         def note(place: Place, known: Known | Failed) -> None:
             with self._lock:
                 found[place] = known
 
-        read_headers(self._facts, self._database, to_read, keys, note=note, stop=self._stop)
+        read_headers(self._facts, self._database, to_read, keys, note=note, stop=stop)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,12 +15,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.config import Configuration
 from node.database.connection import Database
+from node.reading import HERE as HERE_READER
+from node.reading import Reader
 from node.status.browser_guard import BrowserGuard
 from node.status.connections import Connections
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
 from node.status.pages.now import NowPage
+from node.status.pages.route_trial import ApplyRoutes, RouteTrialPage
+from node.status.pages.routes import RoutesPage
 from node.status.pages.study import StudyPages
 from node.status.pages.verdict import VerdictPage
 from node.status.places import where
@@ -53,6 +57,10 @@ def build_app(
     remarks: Mapping[str, Check] | None = None,
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
+    config_file: Path | None = None,
+    reader: Reader = HERE_READER,
+    apply_routes: ApplyRoutes | None = None,
+    paused_routes: Callable[[], Mapping[str, str]] | None = None,
 ) -> ASGIApp:
     """The node's web application.
 
@@ -71,6 +79,14 @@ def build_app(
         Routes of other parts that share the port, such as STOW-RS.
     connections
         Those to the port, for the metrics.
+    config_file
+        The configuration, whose routes can be changed by way of trial; None: the page has no trial of routes.
+    reader
+        Reads headers of stored images.
+    apply_routes
+        Puts other routes in force: the text of the section, and who says so; None: the page offers no such thing.
+    paused_routes
+        By name: who paused a route, and why; None: none can be.
     """
     connections = Connections() if connections is None else connections
     node, destinations = configuration.node, configuration.destinations
@@ -82,6 +98,12 @@ def build_app(
         NowPage(site, configuration, database, overview, health),
         StudyPages(site, node.data, database, overview),
         VerdictPage(site, configuration, database, overview),
+        RoutesPage(site, configuration, database, paused=paused_routes, tries=config_file is not None),
+        *(
+            [RouteTrialPage(site, configuration, database, config_file, reader, apply_routes)]
+            if config_file is not None
+            else []
+        ),
     )
     site.serves(route for page in pages for route in page.routes())
     app = Starlette(
