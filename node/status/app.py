@@ -22,6 +22,8 @@ from node.status.connections import Connections
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
+from node.status.pages.failures import FailuresPage, RestartJob
+from node.status.pages.models import ModelPages
 from node.status.pages.now import NowPage
 from node.status.pages.route_trial import ApplyRoutes, RouteTrialPage
 from node.status.pages.routes import RoutesPage
@@ -60,6 +62,7 @@ def build_app(
     config_file: Path | None = None,
     reader: Reader = HERE_READER,
     apply_routes: ApplyRoutes | None = None,
+    restart_job: RestartJob | None = None,
     paused_routes: Callable[[], Mapping[str, str]] | None = None,
 ) -> ASGIApp:
     """The node's web application.
@@ -85,6 +88,8 @@ def build_app(
         Reads headers of stored images.
     apply_routes
         Puts other routes in force: the text of the section, and who says so; None: the page offers no such thing.
+    restart_job
+        Has a failed job run again: its id, and who says so; None: the page offers no such thing.
     paused_routes
         By name: who paused a route, and why; None: none can be.
     """
@@ -98,6 +103,8 @@ def build_app(
         NowPage(site, configuration, database, overview, health),
         StudyPages(site, node.data, database, overview),
         VerdictPage(site, configuration, database, overview),
+        ModelPages(site, configuration, database),
+        FailuresPage(site, configuration, database, restart_job),
         RoutesPage(site, configuration, database, paused=paused_routes, tries=config_file is not None),
         *(
             [RouteTrialPage(site, configuration, database, config_file, reader, apply_routes)]
