@@ -161,7 +161,8 @@ def _of_job(
         "done": "",
     }
     yield JobRow, {
-        "id": job, "route": route, "pipeline": route, "pipeline_version": "1.0", "study_instance_uid": study,
+        "id": job, "route": route, "pipeline": CONFIGURATION["routes"][route]["pipeline"], "pipeline_version": "1.0",
+        "study_instance_uid": study,
         "series_instance_uids": [f"{study}.1"], "sop_instance_uids": [f"{study}.1.{n}" for n in range(24)],
         "settings": {}, "destinations": ["pacs"], "state": state, "reason": reasons[state], "created": at,
         "updated": at + timedelta(seconds=30),

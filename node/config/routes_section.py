@@ -5,8 +5,9 @@ What is not changed keeps its lines as they were written, comments too.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class RoutesSection:
     before: str
     text: str  # with its key, ``routes:``
     after: str
+    digest: str = ""  # SHA-256 of the file
 
     @classmethod
     def of(cls, path: Path) -> RoutesSection:
@@ -44,7 +46,8 @@ class RoutesSection:
         ConfigurationError
             If the file is no YAML.
         """
-        return cls.in_text(path, YamlFile(path).text)
+        section, content = cls.in_text(path, YamlFile(path).text), path.read_bytes()
+        return replace(section, digest=hashlib.sha256(content).hexdigest())
 
     @classmethod
     def in_text(cls, path: Path, text: str) -> RoutesSection:

@@ -147,8 +147,8 @@ def _batches(
     ):
         found.setdefault(study, {})[series] = _Batch(decided)
     noted = select(*place, DecisionRow.decided, DecisionRow.trace).where(of_studies).order_by(DecisionRow.id.desc())
-    if routes is not None:
-        noted = noted.where(DecisionRow.route.in_(routes))
+    if routes is not None:  # by coalesce, so that no index of routes is used in place of that of studies
+        noted = noted.where(func.coalesce(DecisionRow.route, "").in_(routes))
     for study, series, decided, trace in session.execute(noted):
         batch = found[study].get(series)
         if batch is not None and batch.decided == decided:

@@ -87,7 +87,8 @@ def build_app(
     reader
         Reads headers of stored images.
     apply_routes
-        Puts other routes in force: the text of the section, and who says so; None: the page offers no such thing.
+        Puts other routes in force: the text of the section, who says so, and the digest of the file that they were made
+        for; None: the page offers no such thing.
     restart_job
         Has a failed job run again: its id, and who says so; None: the page offers no such thing.
     paused_routes

@@ -19,13 +19,14 @@ from node.database.tables import JobRow, ModelVersionRow
 from node.errors import NodeError
 from node.models import store
 from node.models.versions import Versions, constructed, placed
+from node.status.formats import words
 from pipelines.base import Pipeline
 from pipelines.bundle import BundleError
 from pipelines.loading import require_pinned
 from pipelines.registry import UnknownPipeline, pipeline_type
 
 CARD, CARD_ABOVE = "docs/README.md", "README.md"
-CARD_PLACES = (f"bundle/{CARD}", f"bundle/*/{CARD}", f"*_bundle/{CARD}", CARD_ABOVE)  # of what is shipped
+CARD_PLACES = (f"bundle/{CARD}", f"bundle/*/{CARD}", CARD_ABOVE)  # of what is shipped
 LARGEST_CARD = 256 * 2**10  # bytes
 
 
@@ -60,11 +61,7 @@ class ModelView:
     cards: tuple[str, ...] = ()  # names of its model cards
     last_run: datetime | None = None
     last_weights: str = ""  # that its last job ran with
-
-    @property
-    def device(self) -> str:
-        """Where the configuration has it compute; empty: the pipeline leaves no choice."""
-        return str(self.configured.settings.get("device", ""))
+    device: str = ""  # where it computes by its settings; empty: it leaves no choice
 
 
 class ModelList:
@@ -113,7 +110,7 @@ class ModelList:
             "last_weights": last.weights if last else "",
         }
         try:
-            pipeline = self._pipeline(name, route)
+            pipeline, device = self._pipeline(name, route)
             checked = self._checked(in_force, route)
         except (NodeError, BundleError, UnknownPipeline, ValidationError, OSError, ValueError, TypeError) as error:
             why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
@@ -126,14 +123,17 @@ class ModelList:
             trained_on=model.trained_on,
             manufacturer=model.manufacturer,
             checked=checked,
-            cards=tuple(card for card, _ in self._cards(name)),
+            device=device,
+            cards=tuple(_card_name(card) for card, _ in self._cards(name)),
         )
 
-    def _pipeline(self, name: str, route: Route) -> Pipeline:
+    def _pipeline(self, name: str, route: Route) -> tuple[Pipeline, str]:
+        """The pipeline as a job would run it, and where it computes."""
         settings = placed(self._versions.settings(name, route), self._versions.data)
         pipeline = constructed(route.pipeline, settings)
-        require_pinned(pipeline_type(route.pipeline).settings_type(**settings), pipeline.model)
-        return pipeline
+        chosen = pipeline_type(route.pipeline).settings_type(**settings)
+        require_pinned(chosen, pipeline.model)
+        return pipeline, str(getattr(chosen, "device", ""))
 
     def _checked(self, row: ModelVersionRow | None, route: Route) -> str:
         """What was compared: the bundle in force, or a configured one, with the digest that it must have."""
@@ -166,3 +166,11 @@ class ModelList:
         for pattern in CARD_PLACES:
             for path in sorted(folder.glob(pattern)):
                 yield path.relative_to(folder).as_posix(), path
+
+
+def _card_name(path: str) -> str:
+    """What a card is called: that of a bundle, of one of several, or what is told of the whole pipeline."""
+    folders = [part for part in path.split("/")[:-1] if part not in ("docs", "bundle")]
+    if folders:
+        return f"Model card: {words(folders[-1])}"
+    return "Model card" if "/" in path else "About the pipeline"

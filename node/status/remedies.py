@@ -60,9 +60,7 @@ _REMEDIES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("401|403", "Renew the receiver's token under run_requests.callbacks."),
         ("", "See that the receiver answers at its address; those that wait are tried again by themselves."),
     ),
-    "verdicts left alone": (
-        ("", "The report is stored; docs/verdicts.md says how other codes are named."),
-    ),
+    "verdicts left alone": (("", "The report is stored; docs/verdicts.md says how other codes are named."),),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -40,13 +40,15 @@ from pipelines.registry import names
 
 DAYS = (1, 2, 3, 7, 14, 30)
 DEFAULT_DAYS = 7
-SHOWN = 200  # differences
+SHOWN = 100  # differences
 KEPT_S = 30.0  # for how long what the records say is taken as it was: a form is sent at every pause in typing
 PURPOSE = "apply routes"
 NEW_ROUTE: Mapping[str, Any] = {"when": {"Modality": "MR"}, "pipeline": "", "destinations": []}
 
-ApplyRoutes = Callable[[str, str], object]
-"""Puts other routes in force: the text of the section, and who says so; raises `NodeError` with why not."""
+ApplyRoutes = Callable[[str, str, str], object]
+"""Puts other routes in force: the text of the section, who says so, and the digest of the file that they were made for.
+
+It raises `NodeError` with why not."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Editing:
     days: int
     mode: str  # form or yaml
     route: str  # the one in the form
+    seen: str = ""  # digest of the file that it was made for
     wrong: str = ""  # a field of the form that means nothing
 
 
@@ -149,12 +152,12 @@ class RouteTrialPage:
 
     def _open(self, request: Request) -> Response:
         try:
-            text = RoutesSection.of(self._file).text
+            section = RoutesSection.of(self._file)
         except ConfigurationError as error:
             return self._site.sentence(request, HTTPStatus.CONFLICT, f"The configuration file cannot be used: {error}.")
         query = request.query_params
         mode = "yaml" if query.get("as") == "yaml" else "form"
-        editing = Editing(text, _days(query.get("days", "")), mode, query.get("route", ""))
+        editing = Editing(section.text, _days(query.get("days", "")), mode, query.get("route", ""), section.digest)
         return self._page(request, editing, None)
 
     def _edit(self, request: Request, fields: Mapping[str, str]) -> Response:
@@ -162,9 +165,9 @@ class RouteTrialPage:
         editing = self._editing(fields)
         do, _, about = fields.get("do", "try").partition(":")
         if do == "edit":
-            editing = Editing(editing.text, editing.days, "form", about, editing.wrong)
+            editing = replace(editing, mode="form", route=about)
         elif do in ("form", "yaml"):
-            editing = Editing(editing.text, editing.days, do, editing.route, editing.wrong)
+            editing = replace(editing, mode=do)
         elif do in ("new", "remove"):
             editing = _with_other_routes(editing, do)
         return self._page(request, editing, self._judged(editing))
@@ -213,7 +216,7 @@ class RouteTrialPage:
             if not self._site.forms.is_ours(fields.get("token", ""), PURPOSE, who):
                 return self._site.sentence(request, HTTPStatus.FORBIDDEN, NOT_OURS)
             try:
-                self._apply_routes(judged.draft.text, who)
+                self._apply_routes(judged.draft.text, who, editing.seen)
             except NodeError as error:
                 problem = str(error)
             else:
@@ -276,7 +279,7 @@ class RouteTrialPage:
                 wrong = str(error)
             except NoRoutes:
                 mode = "yaml"  # where its mistake can be seen
-        return Editing(text, _days(fields.get("days", "")), mode, route, wrong)
+        return Editing(text, _days(fields.get("days", "")), mode, route, fields.get("seen", ""), wrong)
 
     def _judged(self, editing: Editing) -> Judged:
         said = draft(RoutesSection.of(self._file), editing.text)
@@ -355,8 +358,8 @@ def _with_other_routes(editing: Editing, do: str) -> Editing:
         routes = routes_in(editing.text)
         if do == "remove":
             text = without_route(editing.text, editing.route)
-            return Editing(text, editing.days, editing.mode, next((n for n in routes if n != editing.route), ""))
+            return replace(editing, text=text, route=next((name for name in routes if name != editing.route), ""))
         name = next(f"new_route{n or ''}" for n in range(len(routes) + 1) if f"new_route{n or ''}" not in routes)
-        return Editing(with_route(editing.text, name, NEW_ROUTE), editing.days, editing.mode, name)
+        return replace(editing, text=with_route(editing.text, name, NEW_ROUTE), route=name)
     except NoRoutes:
         return editing
