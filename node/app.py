@@ -239,6 +239,7 @@ class Node:
             more=more,
             connections=connections,
             config_file=self._path,
+            workers=job_engine.workers,
             reader=readers,
         )
         page = WebServer(app, listening, configuration.status.tls, connections)

@@ -139,6 +139,8 @@ class AssociationRow(Base):
     stored: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[int] = mapped_column(Integer, default=0)  # known when it has ended in order
 
+    __table_args__ = (_partial("association_open", "started", where="ended IS NULL"),)
+
 
 class InstanceRow(Base):
     """The receipt of one stored instance."""
@@ -215,6 +217,8 @@ class StudyRow(Base):
     # why it cannot be decided about for now, for people; empty: nothing is in the way
     trouble: Mapped[str] = mapped_column(Text, default="", server_default="")
 
+    __table_args__ = (_partial("study_in_trouble", "last_received", where="trouble <> ''"),)
+
 
 ACCESSION, PATIENT_ID = "accession", "patient"  # what a `StudyKeyRow` may be of
 
@@ -290,6 +294,8 @@ class JobRow(Base):
         Index("job_by_state", "state", "created", "id"),
         Index("job_by_route", "route", "created", "state"),
         Index("job_of_study", "study_instance_uid", "state", "route"),  # all that a search for studies asks of jobs
+        _partial("job_under_way", "pipeline", "state", "created", where="state IN ('queued', 'running', 'sending')"),
+        _partial("job_on_request", "created", where="study_instance_uid = ''"),
         _partial("job_not_cleaned", "updated", "id", where="cleaned IS NULL"),
     )
 
@@ -565,6 +571,7 @@ FILE_NOT_TAKEN = "file not taken"  # of a watched folder
 VERDICT_NOT_READ = "verdict not read"  # of a report or a segmentation that came in, or a part of it
 PATIENT_CHANGED = "patient changed"  # merged or corrected, where that concerns jobs
 PATIENT_CHANGE_REFUSED = "patient change refused"  # a merge that cannot be followed
+PATIENT_VIEWED = "patient viewed"  # who the patient of a study is, or a report, was shown on the page
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
 
 

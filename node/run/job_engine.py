@@ -54,7 +54,7 @@ from node.run.job_folder import JobFolder, ready_key
 from node.run.job_images import JobImages
 from node.run.job_view import remove_all
 from node.run.messages import Settings
-from node.run.pool import Pool
+from node.run.pool import Pool, WorkerView
 from node.study.current_patients import CurrentPatients
 from pipelines.context import ClinicalContext
 
@@ -405,6 +405,10 @@ class JobEngine:
             return flow.patiently(job_id, name, lambda: work(job_id, *arguments, **more), wait=False)
 
         _work_through(flow, job_id, step)
+
+    def workers(self) -> tuple[WorkerView, ...]:
+        """What each inference process is at; none where the engine does not run."""
+        return self._pool.views if self._pool is not None else ()
 
     # ---- jobs
     def submit(self, job: Job, subject: Subject | None = None, context: ClinicalContext | None = None) -> bool:

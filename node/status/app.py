@@ -15,8 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from node.config import Configuration
 from node.database.connection import Database
-from node.reading import HERE as HERE_READER
-from node.reading import Reader
+from node.reading import HERE, Reader
 from node.status.browser_guard import BrowserGuard
 from node.status.connections import Connections
 from node.status.health import Check, Health
@@ -24,15 +23,15 @@ from node.status.metrics import Metrics
 from node.status.overview import Overview
 from node.status.pages.failures import FailuresPage, RestartJob
 from node.status.pages.models import ModelPages
-from node.status.pages.now import NowPage
+from node.status.pages.now import NowPage, Workers
 from node.status.pages.route_trial import ApplyRoutes, RouteTrialPage
 from node.status.pages.routes import RoutesPage
+from node.status.pages.studies import StudiesPage
 from node.status.pages.study import StudyPages
 from node.status.pages.verdict import VerdictPage
-from node.status.places import where
 from node.status.site import Site
 
-HERE = Path(__file__).parent
+STATIC = Path(__file__).with_name("static")
 
 # Nothing is loaded from elsewhere, nothing of the page may be framed or shown in another page, no address of a study
 # travels on as a referrer.
@@ -60,10 +59,11 @@ def build_app(
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
     config_file: Path | None = None,
-    reader: Reader = HERE_READER,
     apply_routes: ApplyRoutes | None = None,
     restart_job: RestartJob | None = None,
     paused_routes: Callable[[], Mapping[str, str]] | None = None,
+    workers: Workers = tuple,
+    reader: Reader = HERE,
 ) -> ASGIApp:
     """The node's web application.
 
@@ -84,8 +84,6 @@ def build_app(
         Those to the port, for the metrics.
     config_file
         The configuration, whose routes can be changed by way of trial; None: the page has no trial of routes.
-    reader
-        Reads headers of stored images.
     apply_routes
         Puts other routes in force: the text of the section, who says so, and the digest of the file that they were made
         for; None: the page offers no such thing.
@@ -93,16 +91,21 @@ def build_app(
         Has a failed job run again: its id, and who says so; None: the page offers no such thing.
     paused_routes
         By name: who paused a route, and why; None: none can be.
+    workers
+        What each inference process is at.
+    reader
+        Reads headers of stored images; and images and reports that name patients, for those who may see them.
     """
     connections = Connections() if connections is None else connections
-    node, destinations = configuration.node, configuration.destinations
-    overview = Overview(database, {name: where(of) for name, of in destinations.items()})
+    node = configuration.node
+    overview = Overview(database)
     health = Health(configuration, database, overview, checks or {}, remarks or {})
     site = Site(configuration, health)
     metrics = Metrics(database, node.data, configuration.receive.disk_floor_mb, connections)
     pages = (
-        NowPage(site, configuration, database, overview, health),
-        StudyPages(site, node.data, database, overview),
+        NowPage(site, configuration, database, health, workers),
+        StudiesPage(site, configuration, database),
+        StudyPages(site, configuration, database, overview, reader),
         VerdictPage(site, configuration, database, overview),
         ModelPages(site, configuration, database),
         FailuresPage(site, configuration, database, restart_job),
@@ -119,7 +122,7 @@ def build_app(
             *(route for page in pages for route in page.routes()),
             *health.routes(),
             Route("/metrics", lambda request: _metrics(metrics, request)),
-            Mount("/static", StaticFiles(directory=HERE / "static")),
+            Mount("/static", StaticFiles(directory=STATIC)),
             *more,
         ],
         exception_handlers={404: site.not_found, SQLAlchemyError: site.no_database},
