@@ -107,7 +107,7 @@ def build_app(
         StudiesPage(site, configuration, database),
         StudyPages(site, configuration, database, overview, reader),
         VerdictPage(site, configuration, database, overview),
-        ModelPages(site, configuration, database),
+        ModelPages(site, configuration, database, workers),
         FailuresPage(site, configuration, database, restart_job),
         RoutesPage(site, configuration, database, paused=paused_routes, tries=config_file is not None),
         *(

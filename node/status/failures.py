@@ -116,12 +116,12 @@ class _Growing:
 
 # ---- grouping
 _MARKS = (
-    (re.compile(r"\b[0-9]+(?:\.[0-9]+){3,}\b(?=[^:]|$)"), "UID"),
+    (re.compile(r"\b[0-9]+(?:\.[0-9]+){4,}\b"), "UID"),
     (re.compile(r"\b[0-9a-f]{12,}\b"), "ID"),
     (re.compile(r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?\b"), "TIME"),
     (re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*[A-Za-z_])", re.IGNORECASE), "N"),
 )
-_ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b")
+_ADDRESS = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\.?\d)(?::\d+)?")
 _CODE = re.compile(r"\b0x[0-9A-Fa-f]+\b")
 
 

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from node.config import Configuration
 from node.database.connection import Database
 from node.status.model_list import ModelList
+from node.status.pages.now import Workers
 from node.status.shadow_agreement import agreement
 from node.status.site import Site
 
@@ -26,10 +27,12 @@ class ModelPages:
     ----------
     configuration
         The one in force.
+    workers
+        What each inference process is at, and which pipelines it has in memory.
     """
 
-    def __init__(self, site: Site, configuration: Configuration, database: Database) -> None:
-        self._site, self._configuration, self._database = site, configuration, database
+    def __init__(self, site: Site, configuration: Configuration, database: Database, workers: Workers = tuple) -> None:
+        self._site, self._configuration, self._database, self._workers = site, configuration, database, workers
         self._list = ModelList(configuration, database)
 
     def routes(self) -> list[BaseRoute]:
@@ -42,7 +45,19 @@ class ModelPages:
         ]
 
     def _all(self, request: Request) -> Response:
-        return self._site.page(request, "models.html", models=self._list.models(), run=self._configuration.run)
+        warm: dict[str, list[int]] = {}
+        workers = self._workers()
+        for worker in workers:
+            for pipeline in worker.warm:
+                warm.setdefault(pipeline, []).append(worker.slot + 1)
+        return self._site.page(
+            request,
+            "models.html",
+            models=self._list.models(),
+            run=self._configuration.run,
+            warm=warm,
+            workers=len(workers),
+        )
 
     def _card(self, request: Request) -> Response:
         route, number = request.path_params["route"], request.query_params.get("number", "0")
