@@ -294,8 +294,8 @@ class JobRow(Base):
         Index("job_by_state", "state", "created", "id"),
         Index("job_by_route", "route", "created", "state"),
         Index("job_of_study", "study_instance_uid", "state", "route"),  # all that a search for studies asks of jobs
-        _partial("job_under_way", "pipeline", "state", "created", where="state IN ('queued', 'running', 'sending')"),
-        _partial("job_on_request", "created", where="study_instance_uid = ''"),
+        _partial("job_under_way", "state", "pipeline", "created", where="state IN ('queued', 'running', 'sending')"),
+        _partial("job_on_request", "study_instance_uid", "created", where="study_instance_uid = ''"),
         _partial("job_not_cleaned", "updated", "id", where="cleaned IS NULL"),
     )
 

@@ -298,6 +298,39 @@ def test_an_open_page_follows_the_node_by_itself(
 
 
 @pytest.mark.browser
+def test_what_is_unfolded_and_where_one_stands_stays_when_the_page_changes(
+    configuration: Configuration, database: Database, morning: Morning, page: Page
+) -> None:
+    with served(build_app(configuration, database)) as url:
+        page.goto(f"{url}/studies/1.2.4")
+        page.locator("#way > summary").click()
+        page.locator("#decisions summary").focus()
+        page.evaluate("window.scrollTo(0, 200)")
+        with Session(database) as session, session.begin():
+            session.execute(update(JobRow).where(JobRow.study_instance_uid == "1.2.4").values(state="failed"))
+        expect(page.locator("h1 + .badge")).to_have_text("failed", timeout=15_000)
+        expect(page.locator("#news")).to_have_text("failed")
+        assert page.locator("#way").evaluate("(one) => one.open")
+        assert page.evaluate("document.activeElement.closest('details').id").startswith("decision-")
+        assert page.evaluate("window.scrollY") == 200
+
+
+@pytest.mark.browser
+def test_on_a_phone_the_menu_unfolds_without_a_script(
+    configuration: Configuration, database: Database, browser: Browser
+) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 700}, java_script_enabled=False)
+    with served(build_app(configuration, database)) as url:
+        page = context.new_page()
+        page.goto(url)
+        assert not page.locator("nav a", has_text="Studies").is_visible()
+        page.get_by_role("button", name="Menu").click()
+        page.locator("nav a", has_text="Studies").click()
+        assert page.url == f"{url}/studies"
+    context.close()
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1200])
 def test_nothing_runs_over_the_edge_of_the_window(
     configuration: Configuration, database: Database, morning: Morning, page: Page, width: int

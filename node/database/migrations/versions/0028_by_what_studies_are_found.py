@@ -35,7 +35,7 @@ def upgrade() -> None:
     for name, table, columns, where in (
         ("association_open", "association", ["started"], "ended IS NULL"),
         ("study_in_trouble", "study", ["last_received"], "trouble <> ''"),
-        ("job_under_way", "job", ["pipeline", "state", "created"], "state IN ('queued', 'running', 'sending')"),
-        ("job_on_request", "job", ["created"], "study_instance_uid = ''"),
+        ("job_under_way", "job", ["state", "pipeline", "created"], "state IN ('queued', 'running', 'sending')"),
+        ("job_on_request", "job", ["study_instance_uid", "created"], "study_instance_uid = ''"),
     ):
         op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
