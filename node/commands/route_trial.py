@@ -134,8 +134,8 @@ def _print(trial: Trial, costs: Sequence[PipelineCost], shown: Sequence[Differen
     if shown:
         out.print()
         print_whole(out, _table(shown))
-    if more := len(trial.differences) - len(shown):
-        out.print(f"... and {more:,} more; --all lists them")
+    if left := len(trial.differences) - len(shown):
+        out.print(f"... and {left:,} more; --all lists them")
     complaints = console(error=True)
     for line in _left_open(trial):
         complaints.print(line, style="yellow", markup=False)

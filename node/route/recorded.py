@@ -146,10 +146,10 @@ def _batches(
         select(*place, func.max(DecisionRow.decided)).where(of_studies).group_by(*place)
     ):
         found.setdefault(study, {})[series] = _Batch(decided)
-    noted = select(*place, DecisionRow.decided, DecisionRow.trace).where(of_studies).order_by(DecisionRow.id.desc())
+    noted = select(*place, DecisionRow.decided, DecisionRow.trace, DecisionRow.id).where(of_studies)
     if routes is not None:  # by coalesce, so that no index of routes is used in place of that of studies
         noted = noted.where(func.coalesce(DecisionRow.route, "").in_(routes))
-    for study, series, decided, trace in session.execute(noted):
+    for study, series, decided, trace, _ in sorted(session.execute(noted), key=lambda row: -row.id):
         batch = found[study].get(series)
         if batch is not None and batch.decided == decided:
             batch.add(trace)

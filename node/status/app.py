@@ -110,16 +110,14 @@ def build_app(
         ModelPages(site, configuration, database, workers),
         FailuresPage(site, configuration, database, restart_job),
         RoutesPage(site, configuration, database, paused=paused_routes, tries=config_file is not None),
-        *(
-            [RouteTrialPage(site, configuration, database, config_file, reader, apply_routes)]
-            if config_file is not None
-            else []
-        ),
     )
-    site.serves(route for page in pages for route in page.routes())
+    served = [route for page in pages for route in page.routes()]
+    if config_file is not None:
+        served += RouteTrialPage(site, configuration, database, config_file, reader, apply_routes).routes()
+    site.serves(served)
     app = Starlette(
         routes=[
-            *(route for page in pages for route in page.routes()),
+            *served,
             *health.routes(),
             Route("/metrics", lambda request: _metrics(metrics, request)),
             Mount("/static", StaticFiles(directory=STATIC)),

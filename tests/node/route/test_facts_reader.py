@@ -202,13 +202,13 @@ def test_an_operator_has_what_was_given_up_read_once_more(desk: Desk) -> None:
         clock.now += 100.0
     deciding.stop()
     rerouting = Reroute(desk.configuration, desk.database, NoJobs(), lambda: NOW, HERE)
-    rerouting._dispatcher._facts = FactsReader(desk.database, Dies(str(bad.SOPInstanceUID)), lambda: NOW)
+    rerouting._dispatcher._facts.reader = FactsReader(desk.database, Dies(str(bad.SOPInstanceUID)), lambda: NOW)
     assert rerouting.reroute("1.2.3", dry_run=True)[0].action is Action.NO_MATCH
     (still_bad,) = rerouting.reroute("1.2.3")  # decided at once, with a record
     assert still_bad.action is Action.NO_MATCH
     assert "cannot be read" in still_bad.why
     assert audited(desk, "image given up") == [1, 1]
-    rerouting._dispatcher._facts = FactsReader(desk.database, HERE, lambda: NOW)  # as a new version reads it
+    rerouting._dispatcher._facts.reader = FactsReader(desk.database, HERE, lambda: NOW)  # as a new version reads it
     assert rerouting.reroute("1.2.3", dry_run=True)[0].action is Action.NO_MATCH  # nothing is changed, and so as it is
     assert rerouting.reroute("1.2.3")[0].action is Action.NEW
 

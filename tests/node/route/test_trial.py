@@ -26,6 +26,7 @@ from node.route.trial import Comparing, Failed, Kind, Place, Trial, verdicts, wi
 from node.route.trial_reading import TrialReader, read_headers
 from tests.node.route.headers import header
 from tests.node.route.test_dispatch import NOW, Desk
+from tests.node.route.test_facts_reader import NoJobs
 from tests.properties import STABLE
 from tests.waiting import until
 
@@ -37,15 +38,6 @@ ROUTES: dict[str, dict[str, Any]] = {
     "named": {"when": {"PatientName": "Secret*"}},
     "whole": {"when": {"study.modalities": "DX"}, "level": "study", "pipeline": "hand_foot_scoring"},
 }
-
-
-class NoJobs:
-    """Takes nothing."""
-
-    def submit(self, job: object) -> bool:
-        raise AssertionError("a dry run submits nothing")
-
-    restart = send_to = submit
 
 
 def fill(desk: Desk) -> None:
@@ -129,7 +121,7 @@ def same_as_reroute(desk: Desk, after: Configuration) -> Trial:
     return trial
 
 
-tests = {
+tests: dict[str, list[Any]] = {
     "Modality": ["MR", "DX", ["MR", "CT"], {"not": "MR"}],
     "SliceThickness": [{"max": 3.5}, {"min": 4}, 3, {"present": True}, {"absent": True}, {"max": 0.3}],
     "SeriesDescription": ["absent", {"absent": True}, "*left", "echo 18", {"not": "echo 1"}],
@@ -139,7 +131,11 @@ tests = {
     "series.orientation": ["sagittal", "axial"],
     "association.calling_ae_title": ["MR1", "MR?", {"not": "MR1"}],
 }
-of_study = {"study.modalities": ["DX", {"not": "DX"}], "study.series": [2, {"max": 1}], "study.instances": [{"min": 3}]}
+of_study: dict[str, list[Any]] = {
+    "study.modalities": ["DX", {"not": "DX"}],
+    "study.series": [2, {"max": 1}],
+    "study.instances": [{"min": 3}],
+}
 
 
 def whens(keys: Mapping[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
