@@ -238,6 +238,7 @@ class Node:
             remarks=remarks,
             more=more,
             connections=connections,
+            config_file=self._path,
             workers=job_engine.workers,
             reader=readers,
         )

@@ -250,6 +250,9 @@ class DecisionRow(Base):
     job_id: Mapped[str | None] = mapped_column(String(32))
     decided: Mapped[datetime] = mapped_column(index=True)
 
+    # the page of routes counts those of a few days, of each route
+    __table_args__ = (Index("decision_by_route", "route", "matched", "decided"),)
+
 
 class JobRow(Base):
     """One job: one pipeline on one study for one route."""
@@ -289,6 +292,7 @@ class JobRow(Base):
 
     __table_args__ = (
         Index("job_by_state", "state", "created", "id"),
+        Index("job_by_route", "route", "created", "state"),
         Index("job_of_study", "study_instance_uid", "state", "route"),  # all that a search for studies asks of jobs
         _partial("job_under_way", "state", "pipeline", "created", where="state IN ('queued', 'running', 'sending')"),
         _partial("job_on_request", "study_instance_uid", "created", where="study_instance_uid = ''"),

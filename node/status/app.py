@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,7 +21,11 @@ from node.status.connections import Connections
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
+from node.status.pages.failures import FailuresPage, RestartJob
+from node.status.pages.models import ModelPages
 from node.status.pages.now import NowPage, Workers
+from node.status.pages.route_trial import ApplyRoutes, RouteTrialPage
+from node.status.pages.routes import RoutesPage
 from node.status.pages.studies import StudiesPage
 from node.status.pages.study import StudyPages
 from node.status.pages.verdict import VerdictPage
@@ -54,6 +58,10 @@ def build_app(
     remarks: Mapping[str, Check] | None = None,
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
+    config_file: Path | None = None,
+    apply_routes: ApplyRoutes | None = None,
+    restart_job: RestartJob | None = None,
+    paused_routes: Callable[[], Mapping[str, str]] | None = None,
     workers: Workers = tuple,
     reader: Reader = HERE,
 ) -> ASGIApp:
@@ -74,10 +82,19 @@ def build_app(
         Routes of other parts that share the port, such as STOW-RS.
     connections
         Those to the port, for the metrics.
+    config_file
+        The configuration, whose routes can be changed by way of trial; None: the page has no trial of routes.
+    apply_routes
+        Puts other routes in force: the text of the section, who says so, and the digest of the file that they were made
+        for; None: the page offers no such thing.
+    restart_job
+        Has a failed job run again: its id, and who says so; None: the page offers no such thing.
+    paused_routes
+        By name: who paused a route, and why; None: none can be.
     workers
         What each inference process is at.
     reader
-        Reads images and reports that name patients, for those who may see them.
+        Reads headers of stored images; and images and reports that name patients, for those who may see them.
     """
     connections = Connections() if connections is None else connections
     node = configuration.node
@@ -90,11 +107,17 @@ def build_app(
         StudiesPage(site, configuration, database),
         StudyPages(site, configuration, database, overview, reader),
         VerdictPage(site, configuration, database, overview),
+        ModelPages(site, configuration, database, workers),
+        FailuresPage(site, configuration, database, restart_job),
+        RoutesPage(site, configuration, database, paused=paused_routes, tries=config_file is not None),
     )
-    site.serves(route for page in pages for route in page.routes())
+    served = [route for page in pages for route in page.routes()]
+    if config_file is not None:
+        served += RouteTrialPage(site, configuration, database, config_file, reader, apply_routes).routes()
+    site.serves(served)
     app = Starlette(
         routes=[
-            *(route for page in pages for route in page.routes()),
+            *served,
             *health.routes(),
             Route("/metrics", lambda request: _metrics(metrics, request)),
             Mount("/static", StaticFiles(directory=STATIC)),
