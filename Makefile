@@ -18,6 +18,8 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 OHIF := 3.13.2
 OHIF_DIGEST := WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA==
+AXE := 4.14.1
+AXE_DIGEST := FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==
 ONCE ?=
 INPUT ?=
 ARGS ?=
@@ -68,6 +70,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/knee_oa_risk.py --patients 10
 	$(BIN)/python -m benchmarks.encoding --turns 1
 	$(BIN)/python -m benchmarks.segmentation --segments 8 --shape 40 128 128
+	$(BIN)/python benchmarks/page_times.py --studies 5000
 	$(BIN)/python benchmarks/attacks.py --only deflated,empty-items,repetitions,half-headers,strangers --scale 0.1
 
 # once a day, because the answer changes without the packages; where the index could not be asked, the next time again
@@ -116,7 +119,7 @@ SOURCES := $(shell find dicom_sr pipelines node -name '*.py')
 
 # The programs that the tests use as peers
 .PHONY: peers
-peers: .cache/ohif-$(OHIF)/index.html .cache/medplum/package-lock.json
+peers: .cache/ohif-$(OHIF)/index.html .cache/medplum/package-lock.json .cache/axe-$(AXE)/axe.min.js
 	@node/demo/packages.sh test
 
 # OHIF's built viewer, unpacked only if its digest is the known one; without it the viewer tests are skipped, with the reason
@@ -129,6 +132,17 @@ peers: .cache/ohif-$(OHIF)/index.html .cache/medplum/package-lock.json
 	tar -xzf ohif.tgz package/dist && rm -rf ../ohif-$(OHIF) && mv package/dist ../ohif-$(OHIF); \
 	else echo "npm could not fetch OHIF: the viewer tests will be skipped" >&2; fi
 	@rm -rf .cache/ohif.part
+
+# axe-core, which finds what keeps people out of a page, only with the known digest (MPL 2.0; nothing but tests uses it)
+.cache/axe-$(AXE)/axe.min.js:
+	@node/demo/packages.sh npm
+	@rm -rf .cache/axe.part && mkdir -p .cache/axe.part
+	@cd .cache/axe.part && if npm pack --silent "axe-core@$(AXE)" >/dev/null && mv ./*.tgz axe.tgz; then \
+	$(PYTHON) -c 'import base64, hashlib; print(base64.b64encode(hashlib.sha512(open("axe.tgz", "rb").read()).digest()).decode())' \
+	| grep -qxF '$(AXE_DIGEST)' || { echo "axe-core $(AXE) is not the file with the known digest (AXE_DIGEST): not used" >&2; exit 1; }; \
+	tar -xzf axe.tgz package/axe.min.js && rm -rf ../axe-$(AXE) && mv package ../axe-$(AXE); \
+	else echo "npm could not fetch axe-core: the tests of accessibility will be skipped" >&2; fi
+	@rm -rf .cache/axe.part
 
 # A FHIR server, its packages compared with the digests of the lock file; without it its tests are skipped, with the reason
 .cache/medplum/package-lock.json: tests/medplum/package.json tests/medplum/package-lock.json

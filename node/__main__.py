@@ -307,19 +307,39 @@ def check(
 
 @app.command()
 def route(
-    files: Annotated[list[Path], typer.Argument(help="DICOM files or folders.", metavar="FILES", parser=_path)],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="DICOM files or folders.", metavar="FILES", parser=_path)
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     calling_ae_title: Annotated[
         str, typer.Option("--from", help="Decide as if this AE title had sent the files.", metavar="AE")
     ] = "",
+    try_: Annotated[
+        Path | None,
+        typer.Option("--try", help="Try the routes of this file on stored studies.", metavar="FILE", parser=_path),
+    ] = None,
+    since_: Annotated[
+        str, typer.Option("--since", help=f"With --try: studies received since then. {SINCE_HELP}", metavar="WHEN")
+    ] = "7d",
+    all_: Annotated[bool, typer.Option("--all", help="With --try: list every difference.")] = False,
     json_output: Annotated[
-        bool, typer.Option("--json", help="Print the trace as JSON, as the node stores it.")
+        bool, typer.Option("--json", help="Print the trace as JSON, as the node stores it; with --try, the trial.")
     ] = False,
 ) -> None:
     """Show which routes match each series and, clause by clause, why or why not.
 
-    Receives, runs and sends nothing. Exit code 1 if a file cannot be read, or is named and is no DICOM.
+    With --try, show what the routes of another file would have decided otherwise about the studies of the last days.
+    Receives, runs and sends nothing. Exit code 1 if a file or series cannot be read, or a file is named and is no
+    DICOM.
     """
+    if try_ is not None:
+        if files:
+            raise typer.BadParameter("--try: is about stored studies; should be without FILES")
+        from node.commands.route_trial import try_routes
+
+        raise typer.Exit(try_routes(try_, since(since_), config, as_json=json_output, every=all_))
+    if not files:
+        raise typer.BadParameter("FILES: should be at least one DICOM file or folder, or --try with a file of routes")
     from node.commands.route import route as run
 
     raise typer.Exit(run(files, config, calling_ae_title=calling_ae_title, as_json=json_output))

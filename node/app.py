@@ -56,6 +56,7 @@ from node.receive.store.receipt_import import ReceiptImport
 from node.receive.store.refusals import WRITE_S
 from node.receive.store.retention import Retention
 from node.receive.store.store import Store
+from node.receive.store.study_keys import StudyKeys
 from node.rejections.notes import RejectionNotes
 from node.route.completion import Completion
 from node.route.deciding import Deciding
@@ -214,6 +215,9 @@ class Node:
         retention.loop.start()
         stack.callback(retention.loop.stop)
         remarks["retention"] = retention.loop.problem
+        study_keys = StudyKeys(configuration.node.data, database, readers)
+        study_keys.loop.start()
+        stack.callback(study_keys.loop.stop)
         rejection_notes = RejectionNotes(
             database, instances, configuration.receive.rejection_notes, readers, job_engine.stop_work, now, changes
         )
@@ -270,6 +274,7 @@ class Node:
         def pages(configuration: Configuration) -> ASGIApp:
             proxies = configuration.status.trusted_proxies
             runs = RunWeb(configuration.run_requests, run_requests, proxies)
+            actions = Actions.of(self._path, configuration, for_page, job_engine, rerouting, store)
             return build_app(
                 configuration,
                 for_page,
@@ -277,7 +282,13 @@ class Node:
                 remarks=remarks,
                 more=[*stow.routes(store, configuration.receive.dicomweb, proxies), *records.routes(), *runs.routes()],
                 connections=connections,
-                actions=Actions.of(self._path, configuration, for_page, job_engine, rerouting, store),
+                actions=actions,
+                config_file=self._path,
+                apply_routes=actions.apply_routes,
+                restart_job=actions.jobs.restart,
+                paused_routes=pauses.routes,
+                workers=job_engine.workers,
+                reader=readers,
             )
 
         app = Replaceable(pages(configuration))

@@ -24,10 +24,11 @@ from node.data_folder import job_folder
 from node.database.connection import Database
 from node.local.saving import require_free
 from node.models.agreement import FEWEST, grade_order
-from node.models.comparison import Comparison, Pair, Paired, Summary, compared, paired
+from node.models.comparison import Comparison, Pair, Paired, compared, paired
 from node.models.images import Agreement, regions, volumes
 from node.models.versions import Versions
-from node.run.job_folder import SUMMARY, Damaged, JobFolder
+from node.run.job_folder import Damaged, JobFolder
+from node.run.kept_summaries import kept_summaries
 from node.run.result_summary import code_text
 from pipelines.base import own_scale
 from pipelines.registry import UnknownPipeline, pipeline_type
@@ -88,7 +89,8 @@ def compare(
         complaints.print(f"--out: {out}: cannot be written: {error.strerror}", markup=False)
         return USAGE
     pairs = paired(database, first, second, since)
-    summaries = _summaries(configuration, pairs)
+    jobs = [job.id for pair in pairs.pairs for job in (pair.first, pair.second)]
+    summaries = kept_summaries(configuration.node.data, jobs)
     comparison = compared(pairs.pairs, summaries, _own_scale(configuration.routes[first].pipeline))
     images = _images(configuration, pairs)
     if as_json:
@@ -114,17 +116,6 @@ def _own_scale(pipeline: str) -> frozenset[str]:
 
 def _folder(configuration: Configuration, job_id: str) -> JobFolder:
     return JobFolder(job_folder(configuration.node.data.absolute(), job_id), configuration.records.key_file)
-
-
-def _summaries(configuration: Configuration, pairs: Paired) -> dict[str, Summary]:
-    found = {}
-    for pair in pairs.pairs:
-        for job in (pair.first, pair.second):
-            try:
-                found[job.id] = json.loads((_folder(configuration, job.id).path / SUMMARY).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-    return found
 
 
 def _images(configuration: Configuration, pairs: Paired) -> _Images:

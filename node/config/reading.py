@@ -64,15 +64,22 @@ def read(path: Path) -> Configuration:
     return reading.configuration
 
 
-def read_leniently(path: Path) -> Reading:
+def read_leniently(path: Path, text: str | None = None) -> Reading:
     """The configuration in `path` as far as it can be used, and all its mistakes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    text
+        What is taken for its content; None: what is in it.
 
     Raises
     ------
     ConfigurationError
         If the file cannot be read or is no YAML, so that nothing can be said of its parts.
     """
-    file = YamlFile(path)
+    file = YamlFile(path, text)
     if not isinstance(file.values, dict):
         raise ConfigurationError(f"{path}: holds no sections; it should begin with a line such as 'node:'")
     values, context = copy.deepcopy(file.values), {"folder": path.absolute().parent}

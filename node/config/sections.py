@@ -42,6 +42,7 @@ from node.config.values import (
     Token,
     UidRoot,
     Url,
+    ViewerUrl,
     off,
     off_text,
 )
@@ -455,6 +456,7 @@ class StatusSettings(TokenSection):
     tls: Tls | None = None  # https for the page and for STOW-RS
     trusted_proxies: tuple[Network, ...] = ()  # who say truly where a request came from
     allowed_hosts: tuple[OwnHost, ...] = ()  # further names of the node in URLs; its addresses need not be named
+    viewer_url: ViewerUrl | None = None  # where a study is looked at
 
 
 class NodeSettings(Section):

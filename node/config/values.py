@@ -25,6 +25,7 @@ from node.config.secret_files import token_problem
 LONGEST_HOST_NAME = 253  # RFC 1035 2.3.4
 LONGEST_SERIAL_NUMBER = 64  # a long string (LO)
 LONGEST_UID = 64
+VIEWER_NAMES = {"StudyInstanceUID", "AccessionNumber"}  # that the address of a viewer may name
 LONGEST_UID_ROOT = 40  # characters, which leaves 23 digits for what is named under it
 
 
@@ -94,6 +95,16 @@ def _url(text: str) -> str:
         sound = False
     if not sound or any(sign.isspace() for sign in text):
         raise ValueError("should be a URL that begins with http:// or https://, such as https://pacs.example.org/path")
+    return text
+
+
+def _viewer_url(text: str) -> str:
+    named = set(re.findall(r"{([^{}]*)}", text))
+    if not named or not named <= VIEWER_NAMES:
+        raise ValueError(
+            f"should name {' or '.join(sorted(f'{{{name}}}' for name in VIEWER_NAMES))}, and nothing else so"
+        )
+    _url(re.sub(r"{[^{}]*}", "1", text))
     return text
 
 
@@ -209,6 +220,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, AfterValidator(_host)]
 OwnHost = Annotated[str, AfterValidator(_own_host)]
 Url = Annotated[str, AfterValidator(_url)]
+ViewerUrl = Annotated[str, AfterValidator(_viewer_url)]
 UidRoot = Annotated[str, AfterValidator(_uid_root)]
 DeviceUid = Annotated[str, AfterValidator(_device_uid)]
 SerialNumber = Annotated[str, AfterValidator(_serial_number)]

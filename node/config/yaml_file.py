@@ -56,6 +56,13 @@ class YamlFile:
 
     A key is written with dots, as in ``receive.dimse.port``; an item of a list has its number for a key, from 0.
 
+    Parameters
+    ----------
+    path
+        Of the file.
+    text
+        What is taken for its content; None: what is in it.
+
     Raises
     ------
     ConfigurationError
@@ -63,11 +70,11 @@ class YamlFile:
         and line.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str | None = None) -> None:
         self.path = path
         self.digest = ""
         """SHA-256 of the file as it was read."""
-        self._text = self._read()
+        self._text = self._read() if text is None else text
         try:
             self._root = yaml.compose(self._text, Loader=_Loader)
             self.values: Any = _values(self._text)
@@ -217,6 +224,37 @@ def _values(text: str) -> Any:
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+def plain_value(text: str) -> Any:
+    """What a text means as the value of a key: where it is no YAML, such as ``*knee*``, itself.
+
+    Raises
+    ------
+    ValueError
+        If it begins a list, a mapping or a quoted text, and is none.
+    """
+    opens = text.lstrip()[:1]
+    try:
+        value = _values(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if opens and opens in "[{'\"":
+            raise ValueError("is not complete: a bracket or quote is not closed, or a comma missing") from error
+        return text.strip()
+    as_it_is = value is None or (isinstance(value, list | dict) and opens not in ("[", "{"))
+    return text.strip() if as_it_is else value
+
+
+def plain_text(value: object) -> str:
+    """A value as `plain_value` reads it, in one line."""
+    if isinstance(value, str) and value == value.strip() and value.isprintable() and value:
+        try:
+            if plain_value(value) == value:
+                return value
+        except ValueError:
+            pass
+    dumped: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=100_000, sort_keys=False)
+    return dumped.removesuffix("\n...\n").strip()
 
 
 def _without_secret(line: str) -> str:

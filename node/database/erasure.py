@@ -26,6 +26,7 @@ from node.database.tables import (
     OutboxRow,
     RejectionRow,
     SeriesRow,
+    StudyKeyRow,
     StudyRow,
     VerdictRow,
     WithdrawalRow,
@@ -132,6 +133,7 @@ def erase(session: Session, found: Traces, who: str, now: datetime) -> None:
     session.execute(delete(KeyObjectRow).where(KeyObjectRow.study_instance_uid == uid))
     session.execute(delete(InstanceRow).where(InstanceRow.study_instance_uid == uid))
     session.execute(delete(SeriesRow).where(SeriesRow.study_instance_uid == uid))
+    session.execute(delete(StudyKeyRow).where(StudyKeyRow.study_instance_uid == uid))
     session.execute(delete(StudyRow).where(StudyRow.study_instance_uid == uid))
     detail = {
         "instances": len(found.instances),

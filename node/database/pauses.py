@@ -87,6 +87,10 @@ class Pauses:
         """Why nothing is sent to a destination for now, as a sentence; None where it is."""
         return self._why(PauseKind.DESTINATION, name)
 
+    def routes(self) -> dict[str, str]:
+        """By name, the routes that are paused, each with a sentence."""
+        return {name: sentence(row) for (kind, name), row in self._now().items() if kind == PauseKind.ROUTE}
+
     def remark(self) -> str | None:
         """What is paused, without who and why, as strangers may read it; None where nothing is."""
         found = [f"{row.kind} {row.name} since {_moment(row.since)}" for row in self._now().values()]

@@ -14,6 +14,8 @@ SeriesRow        node.receive.store.receipt_import, node.receive.store.retention
                  node.database.erasure, node.database.rejections
 StudyRow         node.receive.store.receipt_import, node.receive.store.retention, node.route.completion,
                  node.database.erasure, node.database.rejections
+StudyKeyRow      node.receive.store.receipt_import, node.receive.store.study_keys, node.receive.store.retention,
+                 node.database.erasure
 DecisionRow      node.route.dispatch, node.database.erasure, node.database.history
 JobRow           node.database.job_states, node.database.withdrawals, node.database.erasure
 JobPatientRow    node.database.job_patients, node.database.erasure
@@ -140,6 +142,8 @@ class AssociationRow(Base):
     stored: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[int] = mapped_column(Integer, default=0)  # known when it has ended in order
 
+    __table_args__ = (_partial("association_open", "started", where="ended IS NULL"),)
+
 
 class InstanceRow(Base):
     """The receipt of one stored instance."""
@@ -217,6 +221,23 @@ class StudyRow(Base):
     # why it cannot be decided about for now, for people; empty: nothing is in the way
     trouble: Mapped[str] = mapped_column(Text, default="", server_default="")
 
+    __table_args__ = (_partial("study_in_trouble", "last_received", where="trouble <> ''"),)
+
+
+ACCESSION, PATIENT_ID = "accession", "patient"  # what a `StudyKeyRow` may be of
+
+
+class StudyKeyRow(Base):
+    """By what a study is found: keyed digests of its accession number and its patients' IDs (`node.study.patients`)."""
+
+    __tablename__ = "study_key"
+
+    study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)  # ACCESSION or PATIENT_ID
+    digest: Mapped[str] = mapped_column(String(16), primary_key=True)  # empty: its images state none
+
+    __table_args__ = (Index("study_by_key", "kind", "digest"),)
+
 
 class DecisionRow(Base):
     """What one route decided about one complete series or study, clause by clause."""
@@ -233,6 +254,9 @@ class DecisionRow(Base):
     job_id: Mapped[str | None] = mapped_column(String(32))
     decided: Mapped[datetime] = mapped_column(index=True)
 
+    # the page of routes counts those of a few days, of each route
+    __table_args__ = (Index("decision_by_route", "route", "matched", "decided"),)
+
 
 class JobRow(Base):
     """One job: one pipeline on one study for one route."""
@@ -244,7 +268,7 @@ class JobRow(Base):
     pipeline: Mapped[str] = mapped_column(String(64))
     pipeline_version: Mapped[str] = mapped_column(String(32), default="")
     weights: Mapped[str] = mapped_column(String(64), default="", server_default="")  # digest of those that it runs with
-    study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64))
     series_instance_uids: Mapped[list[str]]
     sop_instance_uids: Mapped[list[str]]
     settings: Mapped[dict[str, Any]]
@@ -272,6 +296,10 @@ class JobRow(Base):
 
     __table_args__ = (
         Index("job_by_state", "state", "created", "id"),
+        Index("job_by_route", "route", "created", "state"),
+        Index("job_of_study", "study_instance_uid", "state", "route"),  # all that a search for studies asks of jobs
+        _partial("job_under_way", "state", "pipeline", "created", where="state IN ('queued', 'running', 'sending')"),
+        _partial("job_on_request", "study_instance_uid", "created", where="study_instance_uid = ''"),
         _partial("job_not_cleaned", "updated", "id", where="cleaned IS NULL"),
         _partial("job_open", "pipeline", "state", "updated", where="state IN ('queued', 'running', 'sending')"),
     )
@@ -619,6 +647,7 @@ PATIENT_CHANGE_REFUSED = "patient change refused"  # a merge that cannot be foll
 SIGN_IN_REFUSED = "sign-in refused"
 ALERT_SILENCED = "alert silenced"  # by an operator, for a time; or to be told again
 ALERT_CHANNEL_TESTED = "alert channel tested"
+PATIENT_VIEWED = "patient viewed"  # who the patient of a study is, or a report, was shown on the page
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
 REJECTION_NOTE = "rejection note"  # that came in
 NOT_DECIDED = "cannot decide"  # about a series or study

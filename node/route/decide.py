@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,8 +12,10 @@ from dicom_sr.words import counted
 from node.config import Configuration
 from node.matching.language import Clause, Matcher
 from node.route.facts import MADE_BY_NODE, ONE_STUDY, Facts
+from node.route.known import noted_values
 from node.route.match import matcher
 
+DIGEST = 16  # hexadecimal digits of a matcher's digest
 NAMED = 4  # images that cannot be read, and reasons
 
 Level = Literal["series", "study"]
@@ -24,6 +28,7 @@ class CompiledRoute:
     name: str
     level: Level
     matcher: Matcher
+    digest: str = ""  # of its `when`: a trace has it, so that what was decided is known of every route with the same
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,13 @@ def compile_routes(configuration: Configuration) -> tuple[CompiledRoute, ...]:
         If a matcher is not one; the message names the key.
     """
     return tuple(
-        CompiledRoute(name, route.level, matcher(route.when, f"routes.{name}.when", route.level))
+        CompiledRoute(name, route.level, matcher(route.when, f"routes.{name}.when", route.level), _digest(route.when))
         for name, route in configuration.routes.items()
     )
+
+
+def _digest(when: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(when, default=str).encode()).hexdigest()[:DIGEST]
 
 
 def keys(routes: Iterable[CompiledRoute]) -> frozenset[str]:
@@ -88,6 +97,7 @@ def _decision(route: CompiledRoute, series: Sequence[Facts]) -> Decision:
         {
             "matched": bool(matching),
             "why": why,
+            "matcher": route.digest,
             "unread": all(one.facts.unread for one in traces),  # nothing else is known of what it was to decide about
             "series": [
                 {
@@ -96,6 +106,8 @@ def _decision(route: CompiledRoute, series: Sequence[Facts]) -> Decision:
                     "matched": one.matches,
                     "unread": _unread([one.facts]) if one.facts.unread else "",
                     "clauses": [clause.as_json() for clause in one.clauses],
+                    # exactly, so that another route can be held against them later
+                    "values": {} if one.facts.unread else noted_values(one.facts.values, route.matcher.keys),
                 }
                 for one in traces
             ],

@@ -5,32 +5,27 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
-from sqlalchemy import Row, and_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_sr.series import Instance, Series
+from dicom_sr.series import Series
 from node.config import Configuration, Route
 from node.database import audit
 from node.database.after_commit import after_commit
 from node.database.connection import Database
 from node.database.jobs import Job, job_id
-from node.database.queries import in_chunks, other_studies_of_series, revision_of_images
+from node.database.queries import revision_of_images
 from node.database.rejections import rejected_images
-from node.database.tables import NOT_DECIDED, AssociationRow, DecisionRow, InstanceRow, JobRow, SeriesRow
+from node.database.tables import NOT_DECIDED, DecisionRow, JobRow
 from node.errors import MustWait, ReadingFailed
 from node.metrics import DECISIONS
 from node.models.versions import Versions, constructed, placed
 from node.reading import Reader
-from node.route.completion import Complete, Completion, images_of, was_fetched
+from node.route.completion import Complete, Completion, was_fetched
 from node.route.decide import Decision, compile_routes, decide, keys
-from node.route.facts_reader import FactsReader
-from node.study.images import require_whole
+from node.route.stored_facts import StoredFacts
 from pipelines.base import Pipeline
 
 log = logging.getLogger(__name__)
@@ -68,8 +63,7 @@ class Dispatcher:
     ) -> None:
         self._in_force = configuration, compile_routes(configuration)  # one attribute: a reload changes both at once
         self._database, self._submit, self._clock = database, submit, clock
-        self._facts = FactsReader(database, reader, clock)
-        self._instances = configuration.node.data / "instances"
+        self._facts = StoredFacts(configuration.node.data, database, clock, reader)
         self._data, self._versions = configuration.node.data.absolute(), Versions(database, configuration.node.data)
 
     def reconfigure(self, configuration: Configuration) -> None:
@@ -133,15 +127,7 @@ class Dispatcher:
         routes = [route for route in every if route.level == complete.level]
         if not routes or not complete.sop_instance_uids:  # all of its images may have been rejected
             return [], {}
-        with Session(self._database) as session:
-            series = stored_series(session, complete, self._instances)
-            sizes = stored_sizes(session, complete.sop_instance_uids)
-            others = other_studies_of_series(
-                session, complete.study_instance_uid, [one.series_instance_uid for one in series]
-            )
-        require_whole((one.path, sizes[one.sop_instance_uid]) for of in series for one in of.instances)
-        found = self._facts.facts(series, keys(every), of_study=complete.level == "study", dry_run=dry_run)
-        facts = [replace(one, other_studies=others.get(one.series_instance_uid, ())) for one in found]
+        series, facts = self._facts.of(complete, keys(every), dry_run=dry_run)
         decisions = decide(routes, complete.level, facts)
         jobs = {
             decision.route: self.job(
@@ -156,7 +142,7 @@ class Dispatcher:
 
     def read_once_more(self, study_instance_uid: str) -> None:
         """Have the next decision read what earlier ones gave up of a study."""
-        self._facts.once_more(study_instance_uid)
+        self._facts.reader.once_more(study_instance_uid)
 
     def record(self, complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, Job]) -> None:
         """Write down decisions that were made again about something that had been settled before."""
@@ -294,62 +280,3 @@ def _log(complete: Complete, decisions: Sequence[Decision], jobs: Mapping[str, J
 def model_digest(pipeline: Pipeline) -> str:
     """What tells this model with these settings from another."""
     return hashlib.sha256(f"{pipeline.model.weights_digest}|{pipeline.model.configuration_digest}".encode()).hexdigest()
-
-
-def stored_sizes(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, int]:
-    """Bytes of each stored instance."""
-    sizes: dict[str, int] = {}
-    for chunk in in_chunks(sop_instance_uids):
-        query = select(InstanceRow.sop_instance_uid, InstanceRow.size).where(InstanceRow.sop_instance_uid.in_(chunk))
-        sizes |= {row.sop_instance_uid: row.size for row in session.execute(query)}
-    return sizes
-
-
-def stored_series(session: Session, complete: Complete, folder: Path) -> tuple[Series, ...]:
-    """The series that the instances of `complete` make up, each with the association that it came by last.
-
-    Parameters
-    ----------
-    folder
-        Where the store keeps its instances.
-    """
-    chosen = set(complete.sop_instance_uids)
-    rows = session.execute(
-        select(
-            InstanceRow.sop_instance_uid,
-            InstanceRow.sop_class_uid,
-            InstanceRow.path,
-            InstanceRow.series_instance_uid,
-            SeriesRow.modality,
-            AssociationRow.calling_ae_title,
-            AssociationRow.called_ae_title,
-            AssociationRow.peer_address,
-        )
-        .join(
-            SeriesRow,
-            and_(
-                SeriesRow.study_instance_uid == InstanceRow.study_instance_uid,
-                SeriesRow.series_instance_uid == InstanceRow.series_instance_uid,
-            ),
-        )
-        .outerjoin(AssociationRow, AssociationRow.id == InstanceRow.association_id)
-        .where(images_of(complete.study_instance_uid, complete.series_instance_uid))
-        .order_by(InstanceRow.received, InstanceRow.sop_instance_uid)
-    )
-    grouped: dict[str, list[Row[*tuple[Any, ...]]]] = {}
-    for row in rows:
-        if row.sop_instance_uid in chosen:
-            grouped.setdefault(row.series_instance_uid, []).append(row)
-    return tuple(_series(complete.study_instance_uid, of_series, folder) for of_series in grouped.values())
-
-
-def _series(study_instance_uid: str, rows: Sequence[Row[*tuple[Any, ...]]], folder: Path) -> Series:
-    last = rows[-1]
-    association = {name: getattr(last, name) or "" for name in ("calling_ae_title", "called_ae_title", "peer_address")}
-    return Series(
-        series_instance_uid=last.series_instance_uid,
-        study_instance_uid=study_instance_uid,
-        modality=last.modality,
-        instances=tuple(Instance(row.sop_instance_uid, row.sop_class_uid, folder / row.path) for row in rows),
-        attributes=MappingProxyType(association),
-    )

@@ -22,8 +22,9 @@ from node.errors import NodeError, StudyNotFound
 from node.models.versions import constructed, placed
 from node.reading import Reader
 from node.route.completion import Complete, settled
-from node.route.dispatch import Dispatcher, stored_series
+from node.route.dispatch import Dispatcher
 from node.route.facts import series_facts
+from node.route.stored_facts import stored_series
 
 
 class Jobs(Protocol):

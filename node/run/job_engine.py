@@ -56,7 +56,7 @@ from node.run.job_folder import JobFolder, ready_key
 from node.run.job_images import JobImages
 from node.run.job_view import remove_all
 from node.run.messages import Settings
-from node.run.pool import Pool, Stopping
+from node.run.pool import Pool, Stopping, WorkerView
 from node.study.current_patients import CurrentPatients
 from pipelines.context import ClinicalContext
 
@@ -451,6 +451,10 @@ class JobEngine:
 
         with contextlib.suppress(Held):
             _work_through(flow, job_id, step)
+
+    def workers(self) -> tuple[WorkerView, ...]:
+        """What each inference process is at; none where the engine does not run."""
+        return self._pool.views if self._pool is not None else ()
 
     # ---- jobs
     def submit(self, job: Job, subject: Subject | None = None, context: ClinicalContext | None = None) -> bool:

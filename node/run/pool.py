@@ -70,6 +70,18 @@ class Interrupted(Stopping):
     """The node is being stopped while a worker runs the step: this start does not count against the step."""
 
 
+@dataclass(frozen=True)
+class WorkerView:
+    """What a worker is at, for people."""
+
+    slot: int
+    pid: int | None  # None: it starts with the next call
+    job_id: str  # empty: it waits
+    step: str
+    busy_s: float
+    warm: tuple[str, ...]  # names of the pipelines that it has in memory, as far as it was asked for them
+
+
 class Worker:
     """One inference process and the connection to it."""
 
@@ -90,6 +102,8 @@ class Worker:
             self.process = Process(command, seen, theirs.fileno(), OUTPUT, **environment)
         self.connection = Connection(ours.detach())
         self.slot = slot
+        self.warm = dict.fromkeys(name for name, _ in to_load)  # pipelines
+        self.asked: tuple[JobRequest, float] | None = None  # what it is at, and since when
         self._greeted = False
         if to_load:
             self.connection.send_bytes(messages.pack(Load(tuple(to_load))))
@@ -251,6 +265,18 @@ class Pool:
         with self._condition:
             self._free += slots
             self._condition.notify_all()
+
+    @property
+    def views(self) -> tuple[WorkerView, ...]:
+        """What each process is at."""
+        return tuple(self._view(slot, worker) for slot, worker in enumerate(self._workers))
+
+    def _view(self, slot: int, worker: Worker | None) -> WorkerView:
+        if worker is None or not worker.alive:
+            return WorkerView(slot, None, "", "", 0.0, ())
+        asked = worker.asked
+        job, step, busy_s = (asked[0].folder.name, asked[0].do, self._clock() - asked[1]) if asked else ("", "", 0.0)
+        return WorkerView(slot, worker.process.pid, job, step, busy_s, tuple(worker.warm))
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -440,6 +466,8 @@ class Pool:
             worker.view.show(request)
         try:
             start = self._clock()
+            worker.asked = (request, start)
+            worker.warm[request.pipeline] = None
             worker.connection.send_bytes(messages.pack(request))
             answer = self._answer(worker, start, cancelled)
             if isinstance(answer, SeriesEncoded) and isinstance(request, Encode) and request.series_first:
@@ -459,6 +487,8 @@ class Pool:
         except BaseException:
             worker.kill()  # nobody waits for its answer any more, and the next caller must not get it
             raise
+        finally:
+            worker.asked = None
         self._clear(worker)
         if isinstance(request, Infer) and request.settings.get("trust") == "code":
             worker.kill()  # what a bundle's own code left in the box is not to be there with the next job

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from node.actions.desk import Actions
 from node.config import Configuration
 from node.database.connection import Database
+from node.reading import HERE, Reader
 from node.status.browser_guard import BrowserGuard
 from node.status.connections import Connections
 from node.status.health import Check, Health
@@ -26,15 +27,19 @@ from node.status.pages.actions import NOTICES, confirmations
 from node.status.pages.alerts import AlertsPage
 from node.status.pages.audit import AuditPage
 from node.status.pages.confirmations import ConfirmationPages
+from node.status.pages.failures import FailuresPage, RestartJob
 from node.status.pages.imports import ImportPage
-from node.status.pages.now import NowPage
+from node.status.pages.models import ModelPages
+from node.status.pages.now import NowPage, Workers
 from node.status.pages.reload import ReloadPage
+from node.status.pages.route_trial import ApplyRoutes, RouteTrialPage
+from node.status.pages.routes import RoutesPage
+from node.status.pages.studies import StudiesPage
 from node.status.pages.study import StudyPages
 from node.status.pages.verdict import VerdictPage
-from node.status.places import where
 from node.status.site import Site
 
-HERE = Path(__file__).parent
+STATIC = Path(__file__).with_name("static")
 
 # Nothing is loaded from elsewhere, nothing of the page may be framed or shown in another page, no address of a study
 # travels on as a referrer.
@@ -62,6 +67,12 @@ def build_app(
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
     actions: Actions | None = None,
+    config_file: Path | None = None,
+    apply_routes: ApplyRoutes | None = None,
+    restart_job: RestartJob | None = None,
+    paused_routes: Callable[[], Mapping[str, str]] | None = None,
+    workers: Workers = tuple,
+    reader: Reader = HERE,
 ) -> ASGIApp:
     """The node's web application.
 
@@ -82,28 +93,48 @@ def build_app(
         Those to the port, for the metrics.
     actions
         What operators may do from the page; None: it shows only.
+    config_file
+        The configuration, whose routes can be changed by way of trial; None: the page has no trial of routes.
+    apply_routes
+        Puts other routes in force: the text of the section, who says so, and the digest of the file that they were made
+        for; None: the page offers no such thing.
+    restart_job
+        Has a failed job run again: its id, and who says so; None: the page offers no such thing.
+    paused_routes
+        By name: who paused a route, and why; None: none can be.
+    workers
+        What each inference process is at.
+    reader
+        Reads headers of stored images; and images and reports that name patients, for those who may see them.
     """
     connections = Connections() if connections is None else connections
-    node, destinations = configuration.node, configuration.destinations
-    places = {name: where(of) for name, of in destinations.items()}
-    overview = Overview(database, places, configuration.run.workers)
+    overview = Overview(database, configuration.run.workers)
     health = Health(configuration, database, overview, checks or {}, remarks or {})
     site = Site(configuration, health)
     metrics = Metrics(configuration, database, connections, health.answers)
     pages = (
-        NowPage(site, configuration, database, overview, health),
-        StudyPages(site, node.data, database, overview),
+        NowPage(site, configuration, database, health, workers),
+        StudiesPage(site, configuration, database),
+        StudyPages(site, configuration, database, overview, reader),
+        VerdictPage(site, configuration, database, overview),
+        ModelPages(site, configuration, database, workers),
+        FailuresPage(site, configuration, database, restart_job),
+        RoutesPage(site, configuration, database, paused=paused_routes, tries=config_file is not None),
         AlertsPage(site, configuration, database),
         AuditPage(site, database),
-        VerdictPage(site, configuration, database, overview),
     )
+    # what acts before what shows, whose addresses may take in more
+    served = [*_routes_of_actions(site, actions, database)] if actions is not None else []
+    served += [route for page in pages for route in page.routes()]
+    if config_file is not None:
+        served += RouteTrialPage(site, configuration, database, config_file, reader, apply_routes).routes()
+    site.serves(served)
     app = Starlette(
         routes=[
-            *(_routes_of_actions(site, actions, database) if actions is not None else ()),
-            *(route for page in pages for route in page.routes()),
+            *served,
             *health.routes(),
             Route("/metrics", lambda request: _metrics(metrics, request)),
-            Mount("/static", StaticFiles(directory=HERE / "static")),
+            Mount("/static", StaticFiles(directory=STATIC)),
             *more,
         ],
         exception_handlers={404: site.not_found, SQLAlchemyError: site.no_database},
@@ -113,8 +144,7 @@ def build_app(
 
 
 def _routes_of_actions(site: Site, actions: Actions, database: Database) -> Iterator[BaseRoute]:
-    """What operators may do; before the pages that show, whose addresses may take in more."""
-    site.acts = True
+    """What operators may do."""
     site.templates.env.globals["notices_of_actions"] = NOTICES
     for page in (
         ConfirmationPages(site, confirmations(actions)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from dicom_sr.words import counted, escaped
@@ -48,6 +49,15 @@ def size(number: float) -> str:
     return f"{number:.1f} TB"
 
 
+def sparkline(values: Sequence[int], width: int = 120, height: int = 24) -> str:
+    """The points of a line through the values, from left to right, in a box of that size; the largest is at its top."""
+    most = max(*values, 1)
+    step = width / max(len(values) - 1, 1)
+    return " ".join(
+        f"{place * step:.1f},{height - 1 - (height - 2) * value / most:.1f}" for place, value in enumerate(values)
+    )
+
+
 def called(kind: str) -> str:
     """What an object of that kind is called."""
     return KINDS.get(kind, words(kind))
@@ -69,6 +79,7 @@ def finalized(value: object) -> object:
 
 
 FILTERS = {
+    "sparkline": sparkline,
     "clock": clock,
     "seconds": seconds,
     "bytes": size,

@@ -1,4 +1,4 @@
-"""What the page shows, read from the node's records: studies, decisions, jobs, destinations, refusals, disk."""
+"""What pages show of a study, and of what went wrong, read from the node's records; and the room on the disk."""
 
 from __future__ import annotations
 
@@ -11,35 +11,30 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, Text, case, cast, false, func, or_, select
+from sqlalchemy import Select, Text, case, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
 from dicom_sr.rejection_reasons import RejectionReason
 from dicom_sr.words import counted
 from node.database import outbox
 from node.database.connection import Database
-from node.database.jobs import ON_REQUEST, JobState
-from node.database.outbox import UNCONFIRMED
+from node.database.jobs import JobState
 from node.database.queries import (
     CAPTURE,
     UNDER_WAY,
     JobView,
-    count_jobs,
     in_chunks,
     job_views,
 )
 from node.database.queue_places import queue_places
-from node.database.states import AssociationOutcome, OutboxState
 from node.database.tables import (
     NOT_STORED,
-    RECORD_NOT_READ,
     AssociationRow,
     AuditRow,
     DecisionRow,
     InstanceRow,
     JobRow,
     ObjectRow,
-    OutboxRow,
     SeriesRow,
     StudyRow,
 )
@@ -48,9 +43,8 @@ from node.study.patients import Person, patient_numbers
 KINDS_LOOKED_AT = 500  # of instances that were not stored, the latest
 FAILING_S = 5.0  # that sending fails before it is named: what the next try delivers is nobody's concern
 KINDS_OF_SENDER = 3  # that are shown before those of others
-REASONS_SHOWN = 3  # of a route that did not match, on the overview; the study's own page has all
 SERIES_SHOWN = DECISIONS_SHOWN = 200  # of a study, on its own page
-JOBS_SHOWN, JOBS_SHOWN_OF_EACH = 100, 8  # of a study: on its own page, and on the overview
+JOBS_SHOWN = 100  # of a study
 TRACES_CHARACTERS = 4 * 2**20  # of all decisions that a page shows; one about thousands of series has some million
 TRACES_SHOWN, FEWEST_TRACES = 1000, 5  # of series: in all decisions together, and in each, where it has so many
 PATIENTS_TOLD_APART = 100
@@ -65,6 +59,7 @@ class Span:
     phase: str  # receive, wait, queue, run, send
     start_s: float
     seconds: float
+    pipeline: str = ""  # of the job; empty: of the study
 
 
 @dataclass(frozen=True)
@@ -90,18 +85,6 @@ class GivenUp:
 
 
 @dataclass(frozen=True)
-class RecordNotRead:
-    """Messages or bundles of patient records that ended what reads them, of one sender within an hour."""
-
-    first: datetime
-    last: datetime
-    sender: str
-    way: str  # HL7 or FHIR
-    reason: str
-    times: int
-
-
-@dataclass(frozen=True)
 class StudyTotals:
     """Numbers of a study, however much of it is shown."""
 
@@ -122,13 +105,12 @@ class StudyView:
 
     row: StudyRow
     totals: StudyTotals
-    reasons: Mapping[str, str]  # by route: what its last decision says, where one of its images could be read
     jobs: tuple[JobView, ...]
     other_studies: Mapping[str, tuple[str, ...]]  # by series: those that have a series of the same UID
     given_up: tuple[GivenUp, ...]
-    series: tuple[SeriesRow, ...] = ()  # on its own page only, as what follows
-    decisions: tuple[DecisionRow, ...] = ()
-    patients: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    series: tuple[SeriesRow, ...]
+    decisions: tuple[DecisionRow, ...]
+    patients: Mapping[str, Mapping[int, int]]
     """By series: number of images by number of the patient, from 1."""
 
     @property
@@ -174,14 +156,6 @@ class StudyView:
         return "no route" if self.totals.decisions or self.row.completed else "receiving"
 
     @property
-    def why(self) -> str:
-        """Why nothing is run, where nothing is: the first reasons of the latest decision of each route.
-
-        That images cannot be read is said for all routes by `given_up`.
-        """
-        return "; ".join(f"{route}: {_first_reasons(why)}" for route, why in self.reasons.items())
-
-    @property
     def explained(self) -> tuple[tuple[DecisionRow, ...], ...]:
         """Its decisions; together those that say the same, as images cannot be read."""
         groups: dict[object, list[DecisionRow]] = {}
@@ -195,15 +169,17 @@ class StudyView:
     def spans(self) -> tuple[Span, ...]:
         """Its way through the node, jobs of the same study one after the other as they ran."""
         zero = self.row.first_received
-        spans = [("receive", zero, self.row.last_received)]
+        last = self.row.last_received
+        spans = [("receive", zero, last, "")]
         if not self.jobs and self.totals.decided is not None:
-            spans.append(("wait", spans[0][2], self.totals.decided))
+            spans.append(("wait", last, self.totals.decided, ""))
         for job in self.jobs:
-            spans.append(("wait", spans[0][2], job.row.created))
-            spans += [(PHASES[state], start, end) for state, start, end in _stretches(job) if state in PHASES]
+            spans.append(("wait", last, job.row.created, job.row.pipeline))
+            stretches = [(PHASES[state], start, end) for state, start, end in _stretches(job) if state in PHASES]
+            spans += [(*stretch, job.row.pipeline) for stretch in stretches]
         return tuple(
-            Span(phase, (start - zero).total_seconds(), (end - start).total_seconds())
-            for phase, start, end in spans
+            Span(phase, (start - zero).total_seconds(), (end - start).total_seconds(), pipeline)
+            for phase, start, end, pipeline in spans
             if end >= start
         )
 
@@ -222,26 +198,6 @@ class StudyView:
         """From the last image to the end of a job; None while it is under way, or where images came after it."""
         after = (job.ended - self.row.last_received).total_seconds() if job.ended else -1.0
         return after if after >= 0 else None
-
-
-@dataclass(frozen=True)
-class DestinationView:
-    """Whether objects arrive at a destination, as far as the last tries tell."""
-
-    name: str
-    where: str
-    waiting: int
-    delivered: int
-    refused: int
-    last_delivered: datetime | None
-    trouble: str  # the peer's last word on a line that waits after a failed try
-
-    @property
-    def state(self) -> str:
-        """Whether objects arrive there, in one word or two."""
-        if self.trouble:
-            return "down"
-        return "up" if self.delivered else "not used yet"
 
 
 @dataclass(frozen=True)
@@ -265,51 +221,14 @@ class Disk:
         return cls(usage.free, usage.total, floor_mb * 2**20)
 
 
-@dataclass(frozen=True)
-class Totals:
-    """Numbers at the top of the page."""
-
-    instances: int
-    instances_today: int
-    jobs: Mapping[str, int]  # by state
-    waiting: int  # lines of the outbox
-
-
 class Overview:
     """Reads the node's records; changes nothing."""
 
-    def __init__(self, database: Database, destinations: Mapping[str, str], workers: int = 1) -> None:
+    def __init__(self, database: Database, workers: int = 1) -> None:
         self._database, self._workers = database, workers
-        self._destinations = destinations  # by name: where it is
 
     def _session(self) -> Session:
         return Session(self._database, expire_on_commit=False)
-
-    def totals(self, now: datetime) -> Totals:
-        """The numbers as of `now`."""
-        with self._session() as session:
-            return Totals(
-                instances=session.scalar(select(func.count()).select_from(InstanceRow)) or 0,
-                instances_today=session.scalar(
-                    select(func.count())
-                    .select_from(InstanceRow)
-                    .where(InstanceRow.received >= now - timedelta(hours=24))
-                )
-                or 0,
-                jobs=count_jobs(session),
-                waiting=session.scalar(
-                    select(func.count()).select_from(OutboxRow).where(OutboxRow.state == OutboxState.WAITING)
-                )
-                or 0,
-            )
-
-    def under_way(self) -> tuple[JobView, ...]:
-        """Jobs that have not ended, the oldest first."""
-        with self._session() as session:
-            rows = session.scalars(
-                select(JobRow).where(JobRow.state.in_(UNDER_WAY)).order_by(JobRow.created).limit(50)
-            ).all()
-            return self._with_places(session, job_views(session, rows))
 
     def _with_places(self, session: Session, jobs: Sequence[JobView]) -> tuple[JobView, ...]:
         """The jobs, those in the queue with their places."""
@@ -317,12 +236,6 @@ class Overview:
             return tuple(jobs)
         places = queue_places(session, self._workers, datetime.now(UTC))
         return tuple(replace(job, place=places.get(job.row.id)) for job in jobs)
-
-    def requests(self, limit: int) -> tuple[JobView, ...]:
-        """Jobs on request, which are about no study; the latest first."""
-        with self._session() as session:
-            query = select(JobRow).where(JobRow.route == ON_REQUEST).order_by(JobRow.created.desc()).limit(limit)
-            return tuple(job_views(session, session.scalars(query).all()))
 
     def job(self, job_id: str) -> JobView | None:
         """One job."""
@@ -333,13 +246,7 @@ class Overview:
     def is_with_its_study(self, job: JobRow) -> bool:
         """Whether the page of its study shows the job."""
         with self._session() as session:
-            return any(row.id == job.id for row in session.scalars(_jobs(job.study_instance_uid, JOBS_SHOWN)))
-
-    def studies(self, limit: int) -> tuple[StudyView, ...]:
-        """The studies that last received something, the latest first."""
-        with self._session() as session:
-            rows = session.scalars(select(StudyRow).order_by(StudyRow.last_received.desc()).limit(limit)).all()
-            return _study_views(session, rows, JOBS_SHOWN_OF_EACH)
+            return any(row.id == job.id for row in session.scalars(_jobs(job.study_instance_uid)))
 
     def not_stored(self, limit: int, study_instance_uid: str | None = None) -> tuple[list[NotStored], int]:
         """What was not stored, the latest first, and how many instances that leaves out; of one study or of all.
@@ -376,32 +283,23 @@ class Overview:
         shown = _of_each_sender(sorted(found, key=lambda one: one.last, reverse=True), limit)
         return shown, everything - sum(one.instances for one in shown)
 
-    def records_not_read(self, limit: int) -> list[RecordNotRead]:
-        """Messages and bundles of patient records that could not be read, the latest first."""
-        query = select(AuditRow).where(AuditRow.what == RECORD_NOT_READ).order_by(AuditRow.id.desc()).limit(limit)
-        with self._session() as session:
-            return [
-                RecordNotRead(
-                    row.at,
-                    datetime.fromisoformat(row.detail["until"]),
-                    row.who,
-                    row.detail["way"],
-                    row.detail["reason"],
-                    row.detail["times"],
-                )
-                for row in session.scalars(query)
-            ]
-
     def study(self, uid: str) -> StudyView | None:
         """One study with its series and decisions; None where the node has none of that UID."""
         with self._session() as session:
             row = session.get(StudyRow, uid)
             if row is None:
                 return None
-            (view,) = _study_views(session, [row], JOBS_SHOWN)
             series = _series(session, uid)
-            return replace(
-                view, series=series, decisions=_decisions(session, uid), patients=_patients(session, uid, series)
+            totals = _totals(session, [uid])[uid]
+            return StudyView(
+                row,
+                totals,
+                _job_views(session, uid) if totals.jobs else (),
+                _other_studies(session, uid),
+                tuple(_given_up(session, [uid]).get(uid, ())),
+                series,
+                _decisions(session, uid),
+                _patients(session, uid, series),
             )
 
     def capture(self, sop_instance_uid: str) -> str | None:
@@ -413,50 +311,11 @@ class Overview:
                 .where(ObjectRow.kind == CAPTURE)
             )
 
-    def destinations(self) -> tuple[DestinationView, ...]:
-        """All destinations that are configured or have lines in the outbox."""
-        with self._session() as session:
-            counts: dict[str, dict[str, int]] = {}
-            last: dict[str, datetime] = {}
-            for name, state, count, delivered in session.execute(
-                select(OutboxRow.destination, OutboxRow.state, func.count(), func.max(OutboxRow.delivered)).group_by(
-                    OutboxRow.destination, OutboxRow.state
-                )
-            ):
-                counts.setdefault(name, {})[state] = count
-                if delivered:
-                    last[name] = max(delivered, last.get(name, delivered))
-            names = dict.fromkeys([*self._destinations, *counts])
-            return tuple(
-                DestinationView(
-                    name=name,
-                    where=self._destinations.get(name, "no longer in the configuration"),
-                    waiting=counts.get(name, {}).get(OutboxState.WAITING, 0),
-                    delivered=sum(
-                        counts.get(name, {}).get(state, 0) for state in (OutboxState.DELIVERED, OutboxState.CONFIRMED)
-                    ),
-                    refused=counts.get(name, {}).get(OutboxState.REFUSED, 0),
-                    last_delivered=last.get(name),
-                    trouble=_trouble(session, name),
-                )
-                for name in names
-            )
-
     def failing(self, now: datetime) -> str | None:
         """Which destinations do not take what they are sent, and since when; None where all do."""
         with self._session() as session:
             found = outbox.failing(session, now - timedelta(seconds=FAILING_S))
         return "; ".join(map(_not_taken, found)) or None
-
-    def refused_associations(self, limit: int) -> Sequence[AssociationRow]:
-        """Who was turned away, or not offered all that was asked for, the latest first."""
-        with self._session() as session:
-            return session.scalars(
-                select(AssociationRow)
-                .where(or_(AssociationRow.outcome == AssociationOutcome.REFUSED, AssociationRow.contexts_refused != ""))
-                .order_by(AssociationRow.started.desc())
-                .limit(limit)
-            ).all()
 
 
 def _not_taken(destination: outbox.Failing) -> str:
@@ -474,39 +333,6 @@ def _of_each_sender(found: Sequence[NotStored], limit: int) -> list[NotStored]:
         seen[one.sender] += 1
         places.append((seen[one.sender] > KINDS_OF_SENDER, place))
     return [found[place] for place in sorted(place for _, place in sorted(places)[:limit])]
-
-
-def _first_reasons(why: str) -> str:
-    reasons = why.split("; ")
-    more = len(reasons) - REASONS_SHOWN
-    return "; ".join(reasons[:REASONS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-
-
-def _trouble(session: Session, destination: str) -> str:
-    """The last answer of a destination to a line that was tried and still waits, or cannot be confirmed."""
-    last = select(OutboxRow.answer).where(OutboxRow.destination == destination).limit(1)
-    waiting = last.where(OutboxRow.state == OutboxState.WAITING, OutboxRow.attempts > 0)
-    unconfirmed = last.where(
-        OutboxRow.state == OutboxState.DELIVERED, OutboxRow.confirm, OutboxRow.answer.startswith(UNCONFIRMED)
-    )
-    return session.scalar(waiting.order_by(OutboxRow.not_before.desc())) or session.scalar(unconfirmed) or ""
-
-
-def _study_views(session: Session, rows: Sequence[StudyRow], jobs: int) -> tuple[StudyView, ...]:
-    """What the overview shows of some studies, with so many jobs of each."""
-    uids = [row.study_instance_uid for row in rows]
-    totals, reasons, given_up = _totals(session, uids), _reasons(session, uids), _given_up(session, uids)
-    return tuple(
-        StudyView(
-            row,
-            totals[uid],
-            reasons.get(uid, {}),
-            _job_views(session, uid, jobs) if totals[uid].jobs else (),
-            _other_studies(session, uid),
-            tuple(given_up.get(uid, ())),
-        )
-        for uid, row in zip(uids, rows, strict=True)
-    )
 
 
 def _totals(session: Session, studies: Sequence[str]) -> dict[str, StudyTotals]:
@@ -558,33 +384,15 @@ def _totals(session: Session, studies: Sequence[str]) -> dict[str, StudyTotals]:
     }
 
 
-def _reasons(session: Session, studies: Sequence[str]) -> dict[str, dict[str, str]]:
-    """By study and route: what its last decision says, without those that could read no image."""
-    latest = (
-        select(func.max(DecisionRow.id))
-        .where(
-            DecisionRow.study_instance_uid.in_(studies),
-            ~func.coalesce(DecisionRow.trace["unread"].as_boolean(), false()),
-        )
-        .group_by(DecisionRow.study_instance_uid, DecisionRow.route)
-    )
-    why = DecisionRow.trace["why"].as_string()
-    query = select(DecisionRow.study_instance_uid, DecisionRow.route, why).where(DecisionRow.id.in_(latest))
-    found: dict[str, dict[str, str]] = {}
-    for study, route, reason in session.execute(query.order_by(DecisionRow.id)):
-        found.setdefault(study, {})[route] = reason or ""
-    return found
-
-
-def _jobs(study: str, limit: int) -> Select[JobRow]:
+def _jobs(study: str) -> Select[JobRow]:
     """Jobs of a study; where they are too many, those that are under way, those that failed, and the last."""
     first = case((JobRow.state.in_(UNDER_WAY), 0), (JobRow.state == JobState.FAILED, 1), else_=2)
     query = select(JobRow).where(JobRow.study_instance_uid == study)
-    return query.order_by(first, JobRow.created.desc(), JobRow.id.desc()).limit(limit)
+    return query.order_by(first, JobRow.created.desc(), JobRow.id.desc()).limit(JOBS_SHOWN)
 
 
-def _job_views(session: Session, study: str, limit: int) -> tuple[JobView, ...]:
-    rows = session.scalars(_jobs(study, limit)).all()
+def _job_views(session: Session, study: str) -> tuple[JobView, ...]:
+    rows = session.scalars(_jobs(study)).all()
     return tuple(job_views(session, sorted(rows, key=lambda row: (row.created, row.id))))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -12,13 +13,14 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 from starlette.templating import Jinja2Templates
 
 from node.access.identity import THIS_MACHINE, Identity, Role, identity_of
 from node.config import Configuration
 from node.config.checks import the_box
 from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
-from node.status.formats import FILTERS, finalized
+from node.status.formats import FILTERS, clock, finalized
 from node.status.forms import FormTokens
 from node.status.health import Health
 
@@ -38,6 +40,10 @@ class MenuEntry:
 
 MENU = (
     MenuEntry("/", "Now"),
+    MenuEntry("/studies", "Studies"),
+    MenuEntry("/routes", "Routes"),
+    MenuEntry("/models", "Models"),
+    MenuEntry("/failures", "Failures"),
     MenuEntry("/alerts", "Alerts"),
     MenuEntry("/import", "Import", Role.OPERATOR),
     MenuEntry("/reload", "Configuration", Role.OPERATOR),
@@ -57,7 +63,7 @@ class Site:
     def __init__(self, configuration: Configuration, health: Health) -> None:
         self._health = health
         self.data = configuration.node.data
-        self.acts = False  # whether operators may do something from the page
+        self._served: frozenset[str] = frozenset()
         self._sign_in = sign_in_to_page(configuration.status)
         self.forms = FormTokens(configuration.node.data)
         self.templates = Jinja2Templates(directory=HERE / "templates")
@@ -68,8 +74,11 @@ class Site:
             "institution": configuration.node.institution,
             "dicom_port": configuration.receive.dimse.port,
             "notices": [one for one in the_box(configuration) if one.state != "good"],
-            "takes_verdicts": configuration.verdicts.form,
         }
+
+    def serves(self, routes: Iterable[BaseRoute]) -> None:
+        """Name these in the menu, as far as they are of it: it leads to no page that is not there."""
+        self._served = frozenset(route.path for route in routes if isinstance(route, Route))
 
     # ---- who may
     def guarded(self, view: View, role: Role = Role.VIEWER) -> View:
@@ -112,10 +121,19 @@ class Site:
         return self.forms.is_ours(token, *(purpose or (request.url.path,)), identity_of(request).name)
 
     # ---- answers
-    def page(self, request: Request, template: str, status: int = HTTPStatus.OK, **content: Any) -> Response:
-        """A page, with what is wrong with the node at its top."""
+    def page(
+        self, request: Request, template: str, status: int = HTTPStatus.OK, *, live_s: int = 0, **content: Any
+    ) -> Response:
+        """A page, with what is wrong with the node at its top.
+
+        Parameters
+        ----------
+        live_s
+            How often a browser asks for it again and puts what has changed in place; 0: it does not.
+        """
         well_being = {"problems": self._health.problems(), "remarks": self._health.remarks()}
-        return self._rendered(request, template, status, {**well_being, **content})
+        response = self._rendered(request, template, status, {**well_being, "live_s": live_s, **content})
+        return _unless_known(request, response) if live_s else response
 
     def quiet_page(self, request: Request, template: str, status: int = HTTPStatus.OK, **content: Any) -> Response:
         """A page that asks no part how it is: a form, or one that is shown where the database is away."""
@@ -129,8 +147,8 @@ class Site:
 
     def _rendered(self, request: Request, template: str, status: int, content: dict[str, Any]) -> Response:
         identity: Identity | None = getattr(request.state, "identity", None)
-        here = [entry for entry in MENU if self.acts or entry.role is Role.VIEWER]
-        menu = [entry for entry in here if identity is not None and identity.may(entry.role)]
+        known = [entry for entry in MENU if entry.path in self._served]
+        menu = [entry for entry in known if identity is not None and identity.may(entry.role)]
         shared = {"now": datetime.now(UTC), "identity": identity, "menu": menu}
         return self.templates.TemplateResponse(request, template, {**shared, **content}, status_code=status)
 
@@ -142,3 +160,14 @@ class Site:
     def no_database(self, request: Request, _error: Exception) -> Response:
         """The answer while the database is away."""
         return self.sentence(request, 503, "The node's database does not answer; the node's log says why.")
+
+
+def _unless_known(request: Request, response: Response) -> Response:
+    """The page, or word that it is as the browser has it (RFC 9110 13.1.2); the clock at its foot does not count."""
+    now: datetime = response.context["now"]  # type: ignore[attr-defined]
+    content = bytes(response.body).replace(f"as of {clock(now, now)}".encode(), b"")
+    tag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
+    response.headers["ETag"] = tag
+    return response

@@ -13,6 +13,7 @@ from pipelines.records.record import Identity
 
 KEY_FILE = "patients.key"  # in the data folder
 MARK_DIGITS = 12  # of each part of a mark, hexadecimal
+ACCESSION_DIGITS = 16
 OTHER_NAME = "The images name the patient in more than one way, under one patient ID."
 STUDIES_NAMED = 4  # of those that a series is of too
 
@@ -68,6 +69,22 @@ class Person:
 
     def _with(self, other: Person) -> Person:
         return Person(*(mine or theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+
+def patient_id_digest(patient_id: str, key: bytes) -> str:
+    """What a mark of that patient begins with; by it a study is found again whose number somebody knows."""
+    return patient_id_part(Person(patient_id.strip()).marked(key))
+
+
+def patient_id_part(mark: str) -> str:
+    """The digest of the patient ID in a mark; empty where none is stated."""
+    return mark.partition(".")[0][:MARK_DIGITS]
+
+
+def accession_digest(accession_number: str, key: bytes) -> str:
+    """A keyed digest of an accession number; empty where there is none. Case and spaces do not count."""
+    plain = "".join(accession_number.upper().split())
+    return hmac.digest(key, f"accession|{plain}".encode(), "sha256").hex()[:ACCESSION_DIGITS] if plain else ""
 
 
 def same_patient(mark: str, other: str) -> bool:

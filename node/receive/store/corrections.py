@@ -29,7 +29,7 @@ from node.receive.store.instance_files import TURNS, InstanceFiles, digest_in, r
 from node.receive.store.locks import Turns
 from node.receive.store.part10 import read_meta
 from node.receive.store.receipt_log import Noted, ReceiptLog, Stored
-from node.study.patients import Person, marking_key
+from node.study.patients import Person, accession_digest, marking_key
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,7 @@ def receipt_of(path: Path, relative: str, association_id: str, key: bytes) -> St
         expected=header.expected,
         made_by_us=header.made_by_us,
         patient=Person.of(header.patient).marked(key),
+        accession=accession_digest(header.accession_number, key),
     )
 
 

@@ -36,6 +36,7 @@ from pipelines.records.record import Identity
 SPECIFIC_CHARACTER_SET = 0x00080005
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
+ACCESSION_NUMBER = 0x00080050
 MODALITY = 0x00080060
 MANUFACTURER = 0x00080070
 PATIENT_NAME = 0x00100010
@@ -58,7 +59,7 @@ NEEDED = frozenset(  # a data set in which none of these is found cannot be read
     }
 )
 PATIENT = (PATIENT_ID, ISSUER_OF_PATIENT_ID, PATIENT_NAME, PATIENT_BIRTH_DATE, PATIENT_SEX)
-WANTED = NEEDED | {SPECIFIC_CHARACTER_SET, MANUFACTURER, *PATIENT}
+WANTED = NEEDED | {SPECIFIC_CHARACTER_SET, ACCESSION_NUMBER, MANUFACTURER, *PATIENT}
 LAST = NUMBER_OF_SERIES_RELATED_INSTANCES  # elements come in ascending order (PS3.5 7.1): nothing after it is wanted
 
 ITEM, ITEM_END, SEQUENCE_END = map(int, (ItemTag, ItemDelimiterTag, SequenceDelimiterTag))
@@ -98,6 +99,7 @@ class Header(NamedTuple):
     expected: int | None  # NumberOfSeriesRelatedInstances; ImagesInAcquisition counts an acquisition, not a series
     patient: Identity
     made_by_us: bool  # a result of this software, as `dicom_sr.read.headers.made_by_us` says of a whole header
+    accession_number: str
 
 
 class _Incomplete(Exception):
@@ -239,6 +241,7 @@ def _header(found: dict[int, bytes]) -> Header:
         _patient(found.get(SPECIFIC_CHARACTER_SET, b""), *(found.get(tag, b"") for tag in PATIENT)),
         found.get(MANUFACTURER, b"").strip(b"\0 ") == OURS.encode()
         or _OUR_EQUIPMENT.search(found.get(CONTRIBUTING_EQUIPMENT_SEQUENCE, b"")) is not None,
+        _text(found.get(SPECIFIC_CHARACTER_SET, b""), found.get(ACCESSION_NUMBER, b"")),
     )
 
 
@@ -260,6 +263,15 @@ def _patient(charset: bytes, patient_id: bytes, issuer: bytes, name: bytes, birt
         value(convert_text, birth_date),
         value(convert_text, sex),
     )
+
+
+@lru_cache(maxsize=1024)
+def _text(charset: bytes, stored: bytes) -> str:
+    """A value as text; empty where it is none."""
+    try:
+        return str(convert_text(stored, _encodings(charset))).strip("\0 ")
+    except UNREADABLE:
+        return ""
 
 
 @lru_cache(maxsize=128)

@@ -43,7 +43,7 @@ from node.receive.store.locks import Turns
 from node.receive.store.part10 import read_meta
 from node.receive.store.receipt_log import CameBack, Noted, ReceiptLog, Stored, Synced, is_abandoned
 from node.receive.store.refusals import Refusals
-from node.study.patients import Person, marking_key
+from node.study.patients import Person, accession_digest, marking_key
 from pipelines.records.record import Identity
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,7 @@ class InstanceFiles:
         self._instances, self._spool = f"{self.instances}/", f"{self.spool}/"  # Path costs 5 us a name
         key = marking_key(data)
         self._mark: Callable[[Identity], str] = lru_cache(maxsize=1024)(lambda who: Person.of(who).marked(key))
+        self._accession: Callable[[str], str] = lru_cache(maxsize=1024)(lambda number: accession_digest(number, key))
         self.receipts = ReceiptLog(data / "receipts")
         self.turns = Turns(self.receipts.folder / TURNS)
         self.process = self.receipts.process
@@ -253,6 +254,7 @@ class InstanceFiles:
                     header.made_by_us,
                     self._mark(header.patient),
                     turn,
+                    self._accession(header.accession_number),
                 )
                 self.receipts.append(entry)
             if power:

@@ -35,13 +35,16 @@ from node.database.states import (
     require,
 )
 from node.database.tables import (
+    ACCESSION,
     KEY_OBJECTS,
     NOT_STORED,
+    PATIENT_ID,
     AssociationRow,
     AuditRow,
     InstanceRow,
     KeyObjectRow,
     SeriesRow,
+    StudyKeyRow,
     StudyRow,
 )
 from node.files import write_whole
@@ -71,7 +74,7 @@ from node.receive.store.receipt_log import (
 )
 from node.receive.store.refusals import what_was_refused
 from node.receive.store.unrecorded import RETRY_S, SEARCH_S, SETTLED_S, UnrecordedInstances
-from node.study.patients import same_patient
+from node.study.patients import patient_id_part, same_patient
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +93,7 @@ series = cast(Table, SeriesRow.__table__)
 studies = cast(Table, StudyRow.__table__)
 audits = cast(Table, AuditRow.__table__)
 notes = cast(Table, KeyObjectRow.__table__)
+keys = cast(Table, StudyKeyRow.__table__)
 
 # The statements are made once: building and compiling one costs SQLAlchemy more than the database takes to run it.
 KNOWN_ASSOCIATIONS = select(associations.c.id, associations.c.times).where(
@@ -130,6 +134,10 @@ NEW_OR_MORE_OF_STUDY = {
 NEW_NOTE = {
     name: new.on_conflict_do_nothing()
     for name, new in (("sqlite", sqlite.insert(notes)), ("postgresql", postgresql.insert(notes)))
+}
+NEW_KEY = {
+    name: new.on_conflict_do_nothing()
+    for name, new in (("sqlite", sqlite.insert(keys)), ("postgresql", postgresql.insert(keys)))
 }
 CHANGED_NOTE = (
     update(notes)
@@ -601,6 +609,7 @@ def _write_instances(connection: Connection, stored: Sequence[Stored], counts: _
         _write_repeated(connection, again, {row.sop_instance_uid for row in known if row.given_up})
     if images:
         _write_series(connection, images, added)
+        _write_keys(connection, images)
     if gone:
         lost = [{"study": study, "key": uid, "gone": count} for (study, uid), count in sorted(gone.items())]
         connection.execute(LESS_OF_SERIES, lost)
@@ -610,6 +619,18 @@ def _write_instances(connection: Connection, stored: Sequence[Stored], counts: _
 def _is_image(one: Stored | Row[*tuple[Any, ...]]) -> bool:
     """Whether it adds to its series and its study's time: not results of this software, nor key object documents."""
     return not one.made_by_us and one.sop_class_uid != KEY_OBJECTS
+
+
+def _write_keys(connection: Connection, images: Sequence[Stored]) -> None:
+    """By what their studies are found."""
+    patients = {(entry.study_instance_uid, PATIENT_ID, patient_id_part(entry.patient)) for entry in images}
+    accessions = {
+        (entry.study_instance_uid, ACCESSION, entry.accession) for entry in images if entry.accession is not None
+    }
+    found = sorted(accessions | {key for key in patients if key[2]})
+    rows = [{"study_instance_uid": study, "kind": kind, "digest": digest} for study, kind, digest in found]
+    if rows:
+        connection.execute(NEW_KEY[connection.dialect.name], rows)
 
 
 def _write_notes(connection: Connection, stored: Sequence[Stored]) -> None:

@@ -84,6 +84,7 @@ class Stored(NamedTuple):
     made_by_us: bool = False
     patient: str = ""  # a mark, as `node.study.patients` makes it
     turn: int = 0  # the one with the latest is of the file that is there; 0: of an earlier version
+    accession: str | None = None  # a keyed digest; empty: the image states none; None: of an earlier version
 
 
 class Failed(NamedTuple):

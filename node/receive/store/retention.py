@@ -27,6 +27,7 @@ from node.database.tables import (
     JobRow,
     OutboxRow,
     SeriesRow,
+    StudyKeyRow,
     StudyRow,
 )
 from node.files import rename_new
@@ -154,6 +155,7 @@ class Retention:
             if present:  # sent again this moment: its receipt follows, and makes the study new
                 log.info("an old image came again", extra={"instances": len(present)})
             session.execute(delete(StudyRow).where(of_study))
+            session.execute(delete(StudyKeyRow).where(StudyKeyRow.study_instance_uid == study_instance_uid))
             session.execute(delete(SeriesRow).where(SeriesRow.study_instance_uid == study_instance_uid))
             session.execute(delete(InstanceRow).where(instances_of_study))
         return len(rows) - len(present)

@@ -1,7 +1,8 @@
-"""The first page: what comes, runs and goes out now, and what went wrong lately."""
+"""The first page: what comes, runs and goes out now."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -10,54 +11,64 @@ from starlette.routing import BaseRoute, Route
 
 from node.config import Configuration
 from node.database.connection import Database
-from node.receive.files_not_taken import files_not_taken
+from node.run.pool import WorkerView
 from node.status.asked_for import AskedFor
 from node.status.health import Health
-from node.status.overview import Overview
+from node.status.places import where
+from node.status.present import Present
+from node.status.receivers import receivers
 from node.status.site import Site
+from node.status.study_search import Search, StudySearch
 
-STUDIES_SHOWN = 25
-REFUSALS_SHOWN = 10
+LIVE_S = 5  # between two looks of an open page
+STUDIES_SHOWN = 12
 REQUESTS_SHOWN = 10
+
+Workers = Callable[[], Sequence[WorkerView]]
 
 
 class NowPage:
-    """Its routes."""
+    """Its routes.
+
+    Parameters
+    ----------
+    workers
+        What each inference process is at.
+    """
 
     def __init__(
-        self, site: Site, configuration: Configuration, database: Database, overview: Overview, health: Health
+        self, site: Site, configuration: Configuration, database: Database, health: Health, workers: Workers
     ) -> None:
-        self._site, self._overview, self._health = site, overview, health
-        self._asked_for = AskedFor(database)
-        self._data = configuration.node.data
-        self._watched = [folder.path for folder in configuration.receive.watched_folders]
+        self._site, self._health, self._workers = site, health, workers
+        self._present = Present(database, {name: where(of) for name, of in configuration.destinations.items()})
+        self._asked_for, self._search = AskedFor(database), StudySearch(database)
+        self._receivers = tuple(receivers(configuration))
 
     def routes(self) -> list[BaseRoute]:
         """The start of the site."""
         return [Route("/", self._site.guarded(self._show))]
 
     def _show(self, request: Request) -> Response:
-        not_stored, more_not_stored = self._overview.not_stored(REFUSALS_SHOWN)
+        now = datetime.now(UTC)
+        queues, destinations = self._present.queues(), self._present.destinations(now)
         fetches, more_fetches = self._asked_for.fetches(REQUESTS_SHOWN)
         failing_callbacks, more_failing_callbacks = self._asked_for.callbacks_that_fail(REQUESTS_SHOWN)
-        files, files_count = files_not_taken(self._data, self._watched)
         return self._site.page(
             request,
-            "overview.html",
-            totals=self._overview.totals(datetime.now(UTC)),
-            under_way=self._overview.under_way(),
-            studies=self._overview.studies(STUDIES_SHOWN),
-            requests=self._overview.requests(REQUESTS_SHOWN),
+            "now.html",
+            live_s=LIVE_S,
+            numbers=self._present.numbers(queues, destinations, now),
+            reception=self._present.reception(now),
+            receivers=self._receivers,
+            queues=queues,
+            under_way=self._present.under_way(),
+            workers=self._workers(),
+            destinations=destinations,
+            studies=self._search.page(Search()).lines[:STUDIES_SHOWN],
+            requests=self._present.requests(),
             fetches=fetches,
             more_fetches=more_fetches,
             failing_callbacks=failing_callbacks,
             more_failing_callbacks=more_failing_callbacks,
-            destinations=self._overview.destinations(),
-            refused=self._overview.refused_associations(REFUSALS_SHOWN),
-            records_not_read=self._overview.records_not_read(REFUSALS_SHOWN),
-            files=files[:REFUSALS_SHOWN],
-            more_files=files_count - len(files[:REFUSALS_SHOWN]),
-            not_stored=not_stored,
-            more_not_stored=more_not_stored,
             disk=self._health.disk,
         )

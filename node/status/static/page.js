@@ -1,24 +1,35 @@
-// Keeps the page fresh: every few seconds its main part is fetched again and put in place, what is unfolded stays so.
+// Keeps a live page fresh: htmx asks for it again, and what has changed is put in place. What is unfolded stays so.
 "use strict";
-const PERIOD_MS = 3000;
+let version = null; // of what is shown, as the node named it
 
-async function refresh() {
-  if (document.hidden || getSelection().type === "Range") return;
-  const answer = await fetch(location.pathname, { headers: { accept: "text/html" } }).catch(() => null);
-  const readiness = document.getElementById("readiness");
-  if (!answer || !answer.ok) {
-    readiness.textContent = "no answer";
-    readiness.className = "state bad";
-    return;
-  }
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const open = [...document.querySelectorAll("details")].map((one) => one.open);
-  const folded = fresh.querySelectorAll("details");
-  if (folded.length === open.length) folded.forEach((one, index) => (one.open = open[index]));
-  for (const selector of ["#live", "#readiness", "footer"]) {
-    const [old, now] = [document.querySelector(selector), fresh.querySelector(selector)];
-    if (old && now && old.outerHTML !== now.outerHTML) old.replaceWith(document.adoptNode(now));
-  }
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) =>
+  !(name === "open" && element instanceof HTMLDetailsElement);
+// neither what is typed is changed, nor what was fetched since
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (element) =>
+  !(element instanceof HTMLFormElement || (element instanceof HTMLElement && "keep" in element.dataset));
+
+const inUse = () =>
+  document.hidden || getSelection().type === "Range" || document.activeElement.matches("input, select, textarea");
+
+function answers(yes) {
+  const stale = document.getElementById("stale");
+  if (stale) stale.hidden = yes;
 }
 
-setInterval(refresh, PERIOD_MS);
+const isOfPage = (event) => event.detail.elt.id === "page";
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (isOfPage(event) && inUse()) event.preventDefault();
+});
+document.addEventListener("htmx:configRequest", (event) => {
+  if (!isOfPage(event)) return;
+  event.detail.headers["X-Requested-With"] = "page.js"; // nobody has to be at the browser for this
+  if (version) event.detail.headers["If-None-Match"] = version;
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (!isOfPage(event)) return;
+  const answer = event.detail.xhr;
+  answers(answer.status === 200 || answer.status === 304);
+  if (answer.status === 200) version = answer.getResponseHeader("ETag");
+});
+document.addEventListener("htmx:sendError", () => answers(false));

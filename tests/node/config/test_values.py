@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,27 @@ def test_variables_that_undo_the_box_or_are_secrets_are_not_handed_on(tmp_path: 
 def test_names_of_variables_are_taken(tmp_path: Path) -> None:
     names = ("HF_HOME", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TORCH_HOME", "nnUNet_results")
     assert read(written(tmp_path, f"run: {{environment: [{', '.join(names)}]}}")).run.environment == names
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://ohif.example/viewer?StudyInstanceUIDs={StudyInstanceUID}",
+        "http://10.0.0.1:8080/weasis?acc={AccessionNumber}&uid={StudyInstanceUID}",
+    ],
+)
+def test_the_address_of_a_viewer_names_the_study(tmp_path: Path, address: str) -> None:
+    assert read(written(tmp_path, f'status:\n  viewer_url: "{address}"')).status.viewer_url == address
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("https://ohif.example/viewer", "should name {AccessionNumber} or {StudyInstanceUID}"),
+        ("https://ohif.example/{PatientName}/{StudyInstanceUID}", "and nothing else so"),
+        ("javascript:alert({StudyInstanceUID})", "should be a URL"),
+    ],
+)
+def test_what_is_no_address_of_a_viewer_is_told_so(tmp_path: Path, address: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(why)):
+        read(written(tmp_path, f'status:\n  viewer_url: "{address}"'))

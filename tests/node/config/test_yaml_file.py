@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.config.yaml_file import YamlFile
+from node.config.yaml_file import YamlFile, plain_text, plain_value
 from node.errors import ConfigurationError
 
 
@@ -89,3 +89,31 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"node:\n  institution: Universit\xe4tsklinikum")
     with pytest.raises(ConfigurationError, match=r"config.yaml:2: is not UTF-8 text: it has the byte 0xE4; save"):
         YamlFile(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("MR", "MR"),
+        (" *knee* ", "*knee*"),
+        ("3.5", 3.5),
+        ("'3.5'", "3.5"),
+        ("true", True),
+        ("no", "no"),
+        ("{min: 4}", {"min": 4}),
+        ("[KNEE, 'LEG*']", ["KNEE", "LEG*"]),
+        ("a: b", "a: b"),
+        ("", ""),
+        ("T2 [fat sat]", "T2 [fat sat]"),
+        ("~", "~"),
+    ],
+)
+def test_a_text_of_a_form_means_what_it_looks_like_and_is_shown_so_again(text: str, value: object) -> None:
+    assert plain_value(text) == value
+    assert plain_value(plain_text(value)) == value
+
+
+@pytest.mark.parametrize("text", ["{min: 4", "[KNEE", "'MR"])
+def test_a_text_of_a_form_that_begins_a_list_and_does_not_end_it_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not complete"):
+        plain_value(text)

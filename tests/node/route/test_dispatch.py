@@ -28,7 +28,8 @@ from node.database.tables import (
 )
 from node.reading import HERE
 from node.route.completion import Complete, Completion
-from node.route.dispatch import Dispatcher, stored_series
+from node.route.dispatch import Dispatcher
+from node.route.stored_facts import stored_series
 from tests.counting import counting
 from tests.node.route.headers import header, series
 

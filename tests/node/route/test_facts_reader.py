@@ -57,7 +57,7 @@ def test_what_ends_its_reader_again_and_again_is_given_up_named_and_never_read_a
     good, bad = header(1), header(2)
     desk.receive("1.2.3.4", good, bad)
     reader, clock = Dies(str(bad.SOPInstanceUID)), Clock()
-    desk.dispatcher._facts = FactsReader(desk.database, reader, lambda: NOW)
+    desk.dispatcher._facts.reader = FactsReader(desk.database, reader, lambda: NOW)
     deciding = Deciding(desk.completion, desk.dispatcher, clock)
     for _ in range(ATTEMPTS - 1):
         deciding.dispatch_complete(studies=False)
@@ -184,7 +184,7 @@ def test_a_study_that_takes_too_long_is_put_off_and_none_of_its_images_is_to_bla
 def test_what_only_looks_counts_no_attempt(desk: Desk) -> None:
     bad = header(1)
     desk.receive("1.2.3.4", bad)
-    desk.dispatcher._facts = FactsReader(desk.database, Dies(str(bad.SOPInstanceUID)), lambda: NOW)
+    desk.dispatcher._facts.reader = FactsReader(desk.database, Dies(str(bad.SOPInstanceUID)), lambda: NOW)
     with Session(desk.database) as session, session.begin():
         session.execute(update(InstanceRow).values(reading_attempts=ATTEMPTS - 1))
     with pytest.raises(ReaderDied):
@@ -202,13 +202,13 @@ def test_an_operator_has_what_was_given_up_read_once_more(desk: Desk) -> None:
         clock.now += 100.0
     deciding.stop()
     rerouting = Reroute(desk.configuration, desk.database, NoJobs(), lambda: NOW, HERE)
-    rerouting._dispatcher._facts = FactsReader(desk.database, Dies(str(bad.SOPInstanceUID)), lambda: NOW)
+    rerouting._dispatcher._facts.reader = FactsReader(desk.database, Dies(str(bad.SOPInstanceUID)), lambda: NOW)
     assert rerouting.reroute("1.2.3", dry_run=True)[0].action is Action.NO_MATCH
     (still_bad,) = rerouting.reroute("1.2.3")  # decided at once, with a record
     assert still_bad.action is Action.NO_MATCH
     assert "cannot be read" in still_bad.why
     assert audited(desk, "image given up") == [1, 1]
-    rerouting._dispatcher._facts = FactsReader(desk.database, HERE, lambda: NOW)  # as a new version reads it
+    rerouting._dispatcher._facts.reader = FactsReader(desk.database, HERE, lambda: NOW)  # as a new version reads it
     assert rerouting.reroute("1.2.3", dry_run=True)[0].action is Action.NO_MATCH  # nothing is changed, and so as it is
     assert rerouting.reroute("1.2.3")[0].action is Action.NEW
 
@@ -227,7 +227,7 @@ class NoJobs:
 
 
 def deciding_with(desk: Desk, reader: Reader, clock: Clock) -> Deciding:
-    desk.dispatcher._facts = FactsReader(desk.database, reader, lambda: NOW)
+    desk.dispatcher._facts.reader = FactsReader(desk.database, reader, lambda: NOW)
     return Deciding(desk.completion, desk.dispatcher, clock)
 
 

@@ -334,3 +334,18 @@ def test_a_process_that_has_nothing_to_do_ends_and_another_starts_when_it_is_nee
         assert workers.pids not in ((), (first,))
     finally:
         workers.close()
+
+
+def test_what_each_process_is_at_can_be_seen(bed: Bed) -> None:
+    with pool() as workers:
+        (idle,) = workers.views
+        assert (idle.slot, idle.pid, idle.job_id, idle.warm) == (0, workers.pids[0], "", ())
+        workers.call(bed.request())
+        (after,) = workers.views
+        assert (after.job_id, after.busy_s) == ("", 0.0)
+        assert after.warm == (bed.request().pipeline,)
+        workers._workers[0].asked = (bed.request(), workers._clock() - 5)  # type: ignore[union-attr]
+        (busy,) = workers.views
+        assert (busy.job_id, busy.step) == (bed.request().folder.name, bed.request().do)
+        assert busy.busy_s >= 5
+    assert workers.views[0].pid is None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.status.formats import called, clock, seconds, size, tail
+from node.status.formats import called, clock, seconds, size, sparkline, tail
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,8 @@ def test_a_uid_is_known_by_its_end_and_a_kind_of_object_by_its_name() -> None:
     assert tail("1.2.3") == "1.2.3"
     assert called("secondary_capture") == "capture"
     assert called("parametric_map") == "parametric map"
+
+
+def test_a_sparkline_runs_from_left_to_right_with_the_largest_value_at_its_top() -> None:
+    assert sparkline([0, 5, 10], width=100, height=24) == "0.0,23.0 50.0,12.0 100.0,1.0"
+    assert sparkline([0, 0], width=10, height=24) == "0.0,23.0 10.0,23.0"

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
-from node.config import Configuration, WatchedFolder
+from node.config import Configuration
 from node.database.connection import Database, open_database
-from node.database.tables import AssociationRow, AuditRow, Base, DecisionRow, InstanceRow, SeriesRow, StudyRow
-from node.receive.files_not_taken import FilesNotTaken
+from node.database.tables import AuditRow, Base, DecisionRow, InstanceRow, SeriesRow, StudyRow
 from node.status.app import build_app
 from node.status.overview import (
     DECISIONS_SHOWN,
     FEWEST_TRACES,
     JOBS_SHOWN,
-    JOBS_SHOWN_OF_EACH,
     SERIES_SHOWN,
     TRACES_SHOWN,
     GivenUp,
@@ -34,7 +30,7 @@ ANNA, BERT = (Person(who).marked(b"key") for who in ("Anna", "Bert"))
 
 @pytest.fixture
 def overview(database: Database, morning: Morning) -> Overview:
-    return Overview(database, {})
+    return Overview(database)
 
 
 def view(overview: Overview, uid: str) -> StudyView:
@@ -57,8 +53,9 @@ def test_images_of_two_patients_are_kept_apart(
     of_patient(database, BERT, "1.2.3.1.2")
     assert view(overview, "1.2.3").patients == {"1.2.3.1": {1: 2, 2: 1}}
     with client_of(build_app(configuration, database), accept="text/html") as client:
-        assert "Images of 2 patients came under this Study Instance UID" in client.get("/").text
-        assert "patient 1: 2, patient 2: 1" in client.get("/studies/1.2.3").text
+        page = client.get("/studies/1.2.3").text
+    assert "Images of 2 patients came under this Study Instance UID" in page
+    assert "patient 1: 2, patient 2: 1" in page
 
 
 def test_a_series_of_several_studies_leads_to_the_others(
@@ -129,11 +126,9 @@ def test_of_a_study_of_many_series_a_part_is_shown_and_the_rest_counted(
     assert study.state == "running"
     assert {(one.route, one.matched) for one in study.decisions} == {("knee", True), ("knee", False), ("whole", False)}
     with client_of(build_app(configuration, database), accept="text/html") as client:
-        overall, page = client.get("/").text, client.get("/studies/1.2.7").text
+        page = client.get("/studies/1.2.7").text
         hidden, shown = (client.get(f"/jobs/{of:032x}", follow_redirects=False).status_code for of in (101, 100))
-    assert f"{2 * number} instances in {number} series" in overall
-    assert f"And {JOBS_SHOWN + 10 - JOBS_SHOWN_OF_EACH} more jobs." in overall
-    assert "1.2.7.5" not in overall
+    assert f"{2 * number} instances in {number} series" in page
     assert "And 100 more series." in page
     assert f"And {number + 1 - DECISIONS_SHOWN} more decisions." in page
     assert f"And {len(traces) - FEWEST_TRACES} more series." in page
@@ -167,7 +162,6 @@ def test_what_was_not_stored_is_shown_once_for_each_sender_study_and_reason(
     assert [one.instances for one in overview.not_stored(10, "1.2.3")[0]] == [2]
     with client_of(build_app(configuration, database), accept="text/html") as client:
         assert "condyle erase" in client.get("/studies/1.2.3").text
-        assert "0xC002" in client.get("/").text
 
 
 def test_one_sender_of_much_that_is_not_stored_hides_no_other_and_every_number_is_true(
@@ -191,10 +185,6 @@ def test_one_sender_of_much_that_is_not_stored_hides_no_other_and_every_number_i
         session.add_all(refused(number, "stow 10.0.0.9", 1000) for number in range(601, 700))
     found, _ = overview.not_stored(4)
     assert [one.sender for one in found] == ["stow 10.0.0.9"] * 3 + ["dimse MR2 10.0.0.2"]
-    with client_of(build_app(configuration, database), accept="text/html") as client:
-        page = client.get("/").text
-        assert "dimse MR2 10.0.0.2" in page
-        assert f"And {698 * 1000 + 3 - 9 * 1000 - 1} more instances" in page
 
 
 @pytest.mark.postgres
@@ -211,14 +201,13 @@ def test_postgresql_groups_and_counts_alike(postgres: Postgres, morning: Morning
         session.add(StudyRow(study_instance_uid="1.2.7", **came))
         session.add(SeriesRow(study_instance_uid="1.2.7", series_instance_uid="1.2.7.1", instances=2, **came))
         morning.decision(session, "1.2.7", None, {"key": "Modality", "expected": "MR", "found": "OT", "holds": False})
-    overview = Overview(database, {})
+    overview = Overview(database)
     found, more = overview.not_stored(10)
     assert ([(one.sender, one.instances) for one in found], more) == ([("stow ::1", 9999), ("", 2)], 0)
     assert overview.failing(morning.zero) is None
-    (study,) = overview.studies(1)
+    study = view(overview, "1.2.7")
     assert (study.totals.series, study.totals.instances, study.totals.decisions) == (1, 2, 1)
-    assert study.why == "knee: BodyPartExamined: HEAD instead of KNEE"
-    assert len(view(overview, "1.2.7").decisions) == 1
+    assert len(study.decisions) == 1
     database.dispose()
 
 
@@ -245,8 +234,7 @@ def test_images_that_are_not_read_any_more_are_shown_with_their_study_and_counte
     assert view(overview, "1.2.1").given_up == ()
     with client_of(build_app(configuration, database), accept="text/html") as client:
         said = "2 images could not be read, and are not tried any more: it &lt;takes&gt;"
-        for address in ("/", "/studies/1.2.3"):
-            assert said in client.get(address).text
+        assert said in client.get("/studies/1.2.3").text
         assert "condyle_images_given_up 2.0" in client.get("/metrics").text
 
 
@@ -272,12 +260,12 @@ def test_that_an_image_cannot_be_read_is_said_once_for_all_routes(
         )
         session.add(_given_up("1.2.8", morning))
     with client_of(build_app(configuration, database), accept="text/html") as client:
-        for address in ("/", "/studies/1.2.8"):
-            page = client.get(address).text
-            assert page.count("its sequences are nested too deep") == 1
-            assert page.count("1 image cannot be read") == 0
+        page = client.get("/studies/1.2.8").text
+        assert page.count("its sequences are nested too deep") == 1
+        assert page.count("1 image cannot be read") == 0
         assert "<b>knee, joint, risk, hand</b>" in page
-        assert page.count("not matched") == 1
+        assert page.count(">not matched<") == 1
+        assert "knee, joint, risk, hand: 1 image cannot be read" in client.get("/studies").text
 
 
 def test_no_time_is_negative_when_images_come_after_the_result(
@@ -291,7 +279,6 @@ def test_no_time_is_negative_when_images_come_after_the_result(
     assert study.after_last_image_s is None
     assert all(span.start_s >= 0 and span.seconds >= 0 for span in study.spans)
     with client_of(build_app(configuration, database), accept="text/html") as client:
-        assert "images came after it" in client.get("/").text
         assert "after the last image" not in client.get("/studies/1.2.1").text
 
 
@@ -320,30 +307,6 @@ def test_a_queued_job_is_shown_with_what_is_before_it(
     with client_of(build_app(configuration, database), accept="text/html") as client:
         assert "1 job before it, 1 running" in client.get("/").text
         assert "1 job before it, 1 running" in client.get(f"/jobs/{job}").text
-
-
-def test_contexts_that_were_refused_and_files_that_were_not_taken_are_shown(
-    configuration: Configuration, database: Database, morning: Morning
-) -> None:
-    with Session(database) as session, session.begin():
-        session.execute(
-            update(AssociationRow).where(AssociationRow.id == "a").values(contexts_refused="the class X is not taken")
-        )
-    receive = configuration.receive.model_copy(update={"watched_folders": (WatchedFolder(path=Path("/in")),)})
-    configuration = configuration.model_copy(update={"receive": receive})
-    receipts = configuration.node.data / "receipts"
-    receipts.mkdir(exist_ok=True)
-    files = FilesNotTaken(receipts, Path("/in"))
-    name = "/in/<b>M\udcfcller</b>\n\tb.zip"
-    files.add(Path(name), [("a\nb", "is not DICOM"), ("<i>", "is encrypted")], morning.zero.timestamp())
-    assert files.settle({name}) == (1, ["is encrypted", "is not DICOM"])
-    with client_of(build_app(configuration, database), accept="text/html") as client:
-        page = client.get("/").text
-    assert "accepted, but: the class X is not taken" in page
-    assert r"&lt;b&gt;M\xfcller&lt;/b&gt;\n\tb.zip" in page  # in one line, as commands print it
-    assert r"<small>a\nb</small>" in page
-    assert "&lt;i&gt;" in page
-    assert "is encrypted; is not DICOM" in page
 
 
 def _given_up(study: str, morning: Morning) -> InstanceRow:

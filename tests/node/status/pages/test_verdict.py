@@ -146,4 +146,3 @@ def test_by_default_the_page_takes_no_verdicts(node: JudgedNode) -> None:
         assert (client.get(PATH).status_code, client.post(PATH, data={}).status_code) == (404, 404)
         page = client.get("/jobs/1", follow_redirects=True).text
         assert "Accept, correct or reject" not in page
-        assert "Read-only. For machines" in page
