@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pydicom
 
+from node.access.checks import ways_to_sign_in
 from node.background import Loop
 from node.config import Configuration, checks
 from node.config.bundle_checks import bundles
@@ -251,7 +252,7 @@ def require_fit(configuration: Configuration, path: Path) -> None:
     """Raise `ConfigurationError` with all that would keep the node from its work, each with its line."""
     found = [
         result
-        for look in (route_checks.routes, model_checks.versions, bundles, *checks.AT_START)
+        for look in (route_checks.routes, model_checks.versions, bundles, ways_to_sign_in, *checks.AT_START)
         for result in look(configuration)
     ]
     if wrong := [result for result in found if result.state == "bad"]:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dicom_sr.words import counted
+from node.access import checks as access_checks
 from node.commands.exit_codes import CONFIGURATION, NOT_RIGHT, OK
 from node.commands.terminal import console
 from node.config import (
@@ -72,6 +73,8 @@ def check(config: Path, *, online: bool) -> int:
             route_checks.routes,
             model_checks.versions,
             partial(bundles, build=True),
+            access_checks.ways_to_sign_in,
+            access_checks.sign_in_settings,
             *checks.OFFLINE,
             database_checks.database,
         )

@@ -33,8 +33,11 @@ VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.er
 AuditRow         node.database.audit, node.receive.store.receipt_import, node.route.dispatch, node.route.facts_reader,
                  node.database.erasure, node.database.history, node.database.withdrawals, node.patient_records.refused,
                  node.models.versions, node.verdicts.intake, node.rejections.notes,
-                 node.patient_records.after_changes
+                 node.patient_records.after_changes, node.access.refused
 InstallationRow  node.database.installation
+UserRow          node.access.users
+SessionRow       node.access.sessions
+ApiTokenRow      node.access.api_tokens
 ===============  =========================================================================================
 """
 
@@ -544,6 +547,10 @@ VERDICT_NOT_READ = "verdict not read"  # of a report or a segmentation that came
 PATIENT_CHANGED = "patient changed"  # merged or corrected, where that concerns jobs
 PATIENT_CHANGE_REFUSED = "patient change refused"  # a merge that cannot be followed
 RECORD_NOT_READ = "record not read"  # a message or a bundle that ended what reads it, or broke it
+SIGNED_IN, SIGNED_OUT = "signed in", "signed out"  # a person, to the page
+SIGN_IN_REFUSED = "sign-in refused"  # counted within the hour, by the reason and by the user where there is one
+USER_CHANGED = "user changed"  # added, removed, disabled, or given another role or password
+API_TOKEN_CHANGED = "API token changed"  # made or revoked
 
 
 class AuditRow(Base):
@@ -566,6 +573,60 @@ class AuditRow(Base):
     __table_args__ = (
         Index("audit_by_kind", "what", "id"),
         Index("audit_counted_as", "counted_as", unique=True),
+    )
+
+
+class UserRow(Base):
+    """Somebody who signs in with a name and a password that the node itself keeps."""
+
+    __tablename__ = "user_account"  # "user" is a word of SQL
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)  # in lower case
+    password: Mapped[str] = mapped_column(String(256))  # its argon2 hash
+    role: Mapped[str] = mapped_column(String(16))  # a Role
+    sees_patients: Mapped[bool] = mapped_column(default=False)
+    created: Mapped[datetime]
+    disabled: Mapped[datetime | None]  # since when they may not sign in
+    last_sign_in: Mapped[datetime | None]
+
+
+class SessionRow(Base):
+    """A browser in which somebody has signed in; its cookie holds a token that is stored as a digest only."""
+
+    __tablename__ = "session"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the token
+    name: Mapped[str] = mapped_column(String(128), index=True)
+    way: Mapped[str] = mapped_column(String(16))  # password, openid
+    role: Mapped[str] = mapped_column(String(16))  # as it was when they signed in; a change ends the session
+    sees_patients: Mapped[bool] = mapped_column(default=False)
+    address: Mapped[str] = mapped_column(String(64), default="")
+    browser: Mapped[str] = mapped_column(String(200), default="")  # what it calls itself
+    created: Mapped[datetime]
+    seen: Mapped[datetime] = mapped_column(index=True)  # last, to a minute
+
+    __table_args__ = (Index("session_by_digest", "digest", unique=True),)
+
+
+class ApiTokenRow(Base):
+    """A token that a program shows, stored as a digest only."""
+
+    __tablename__ = "api_token"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the token
+    scopes: Mapped[list[str]]  # of Scope
+    made_by: Mapped[str] = mapped_column(String(128))
+    created: Mapped[datetime]
+    expires: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]  # to a minute
+    revoked: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("api_token_by_digest", "digest", unique=True),
+        Index("api_token_by_name", "name", unique=True),
     )
 
 

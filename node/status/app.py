@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from node.access.callers import Callers
 from node.config import Configuration
 from node.database.connection import Database
 from node.status.browser_guard import BrowserGuard
@@ -20,28 +21,33 @@ from node.status.connections import Connections
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
+from node.status.pages.account import AccountPage
 from node.status.pages.now import NowPage
+from node.status.pages.sign_in import SignInPages
 from node.status.pages.study import StudyPages
+from node.status.pages.tokens import TokenPages
+from node.status.pages.users import UserPages
 from node.status.pages.verdict import VerdictPage
 from node.status.places import where
 from node.status.site import Site
 
 HERE = Path(__file__).parent
 
-# Nothing is loaded from elsewhere, nothing of the page may be framed or shown in another page, no address of a study
-# travels on as a referrer.
+# Nothing is loaded from elsewhere, no style or script stands in a page itself, nothing of the page may be framed or
+# shown in another page. No address of a study travels to other sites as a referrer; to the node itself one does, or
+# browsers would not say of a form which page it comes from.
 HEADERS = (
     (
         b"content-security-policy",
-        b"default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'self'; "
-        b"frame-ancestors 'none'; object-src 'none'",
+        b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+BY_TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")  # RFC 6797; a year
 NOT_KEPT = (b"cache-control", b"no-store")  # studies are shown, and nobody's disk is to keep them
 
 
@@ -76,12 +82,17 @@ def build_app(
     node, destinations = configuration.node, configuration.destinations
     overview = Overview(database, {name: where(of) for name, of in destinations.items()})
     health = Health(configuration, database, overview, checks or {}, remarks or {})
-    site = Site(configuration, health)
+    callers = Callers(configuration, database)
+    site = Site(configuration, health, callers)
     metrics = Metrics(database, node.data, configuration.receive.disk_floor_mb, connections)
     pages = (
         NowPage(site, configuration, database, overview, health),
         StudyPages(site, node.data, database, overview),
         VerdictPage(site, configuration, database, overview),
+        SignInPages(site, configuration),
+        AccountPage(site),
+        UserPages(site),
+        TokenPages(site),
     )
     app = Starlette(
         routes=[
@@ -94,7 +105,8 @@ def build_app(
         exception_handlers={404: site.not_found, SQLAlchemyError: site.no_database},
     )
     # around all of it, so that answers to what nobody foresaw have the headers too
-    return _WithHeaders(BrowserGuard(app, configuration.status, connections.refusals))
+    headers = (*HEADERS, BY_TLS_ONLY) if configuration.status.tls else HEADERS
+    return _WithHeaders(BrowserGuard(app, configuration.status, connections.refusals), headers)
 
 
 def _metrics(metrics: Metrics, _request: Request) -> Response:
@@ -102,16 +114,16 @@ def _metrics(metrics: Metrics, _request: Request) -> Response:
 
 
 class _WithHeaders:
-    """Adds `HEADERS` to every answer, and `NOT_KEPT` to all but what the page is made of.
+    """Adds headers to every answer, and `NOT_KEPT` to all but what the page is made of.
 
     Plain ASGI, so that the bodies of other parts' requests pass by untouched.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        self._app, self._headers = app, headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        more = HEADERS if scope.get("path", "").startswith("/static/") else (*HEADERS, NOT_KEPT)
+        more = self._headers if scope.get("path", "").startswith("/static/") else (*self._headers, NOT_KEPT)
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -4,7 +4,13 @@ const PERIOD_MS = 3000;
 
 async function refresh() {
   if (document.hidden || getSelection().type === "Range") return;
-  const answer = await fetch(location.pathname, { headers: { accept: "text/html" } }).catch(() => null);
+  // by the second header the node knows that nobody has to be at the browser for this
+  const headers = { accept: "text/html", "x-requested-with": "page.js" };
+  const answer = await fetch(location.pathname, { headers }).catch(() => null);
+  if (answer && answer.status === 401) {
+    location.reload(); // which leads to the page to sign in on
+    return;
+  }
   const readiness = document.getElementById("readiness");
   if (!answer || !answer.ok) {
     readiness.textContent = "no answer";
