@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from node.access.identity import Identity, Role
+from node.access.identity import Identity, Role, Scope
 from node.access.tokens import digest, new_token
 from node.access.users import NotDone
 from node.database.audit import note
@@ -23,15 +22,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_RULE = "should be at most 64 letters without accents, digits and the signs . _ -, with a letter or digit first"
 USED_EVERY = timedelta(minutes=1)  # how often it is written down that one was used
 LONGEST_DAYS = 3650
-
-
-class Scope(StrEnum):
-    """What a token is good for."""
-
-    READ = "read"  # look, as a viewer
-    PATIENTS = "patients"  # see patients' names, IDs and accession numbers
-    OPERATE = "operate"  # act, as an operator
-    ADMINISTER = "administer"  # all that an administrator may
 
 
 ROLES = {Scope.READ: Role.VIEWER, Scope.OPERATE: Role.OPERATOR, Scope.ADMINISTER: Role.ADMINISTRATOR}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from starlette.requests import HTTPConnection
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
 
 
 class Role(StrEnum):
@@ -19,6 +21,15 @@ class Role(StrEnum):
         """Whether this role may all that the other may."""
         order = list(Role)
         return order.index(self) >= order.index(other)
+
+
+class Scope(StrEnum):
+    """What a token of a program is good for."""
+
+    READ = "read"  # look, as a viewer
+    PATIENTS = "patients"  # see patients' names, IDs and accession numbers
+    OPERATE = "operate"  # act, as an operator
+    ADMINISTER = "administer"  # all that an administrator may
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -198,7 +199,7 @@ class Users:
                 raise NotDone(f"{name}: there is no such user; condyle user list shows them")
             yield session, user
 
-    def _note(self, session: Session, user: UserRow, by: str, change: str, **detail: object) -> None:
+    def _note(self, session: Session, user: UserRow, by: str, change: str, **detail: Any) -> None:
         note(session, USER_CHANGED, by, now=self._clock(), user=user.name, change=change, **detail)
 
     def _hashed(self, name: str, password: str) -> str:

@@ -46,7 +46,7 @@ class SignInPages:
 
     def routes(self) -> list[BaseRoute]:
         """Of the form, of the way to a provider and back, and of signing out."""
-        routes = [
+        routes: list[BaseRoute] = [
             Route("/sign-in", self._form),
             Route("/sign-in", self._take, methods=["POST"]),
             Route("/sign-out", self._site.guarded(self._confirm)),

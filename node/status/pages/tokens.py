@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from node.access.api_tokens import Scope, holds
-from node.access.identity import Role, identity_of
+from node.access.api_tokens import holds
+from node.access.identity import Role, Scope, identity_of
 from node.access.users import NotDone
 from node.status.site import Site, form_of
 
