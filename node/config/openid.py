@@ -31,7 +31,8 @@ class OpenIdSettings(Section):
     def _somebody_may(self) -> Self:
         if not self.roles:
             raise ValueError(
-                f"roles: is empty; should say which values of {self.role_claim} are which role, or nobody may sign in"
+                f"needs roles beside it, which say what values of {self.role_claim} are which role: "
+                "without them nobody may sign in"
             )
         if "openid" not in self.scopes:
             raise ValueError("scopes: should have openid among them, or the provider gives no ID token")

@@ -228,7 +228,9 @@ def test_a_forwarded_request_is_not_from_this_machine(client: httpx.Client, path
     assert client.get(path).status_code != 403
     refused = client.get(path, headers={"X-Forwarded-For": "10.1.2.3"})
     assert refused.status_code == 403
-    assert "Only this machine may, as the configuration sets no status.token_file; " in refused.text
+    assert (
+        "Only this machine may, as the configuration sets no status.token_file and there is no user (" in refused.text
+    )
     assert "has X-Forwarded-For, so somebody forwarded it; if " in refused.text
     assert "is a proxy of yours, name it in status.trusted_proxies" in refused.text
 
