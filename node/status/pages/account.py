@@ -17,6 +17,10 @@ from node.access.users import NotDone
 from node.network.addresses import one_caller
 from node.status.site import Site, form_of
 
+# by what browsers call themselves; each also says what those below it say
+BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
+SYSTEMS = ("Windows", "Android", "iPhone", "iPad", "Mac OS X", "Linux")
+
 
 class AccountPage:
     """Its routes."""
@@ -47,6 +51,7 @@ class AccountPage:
             problem=problem,
             done=done or ("Your password is changed." if "changed" in request.query_params else ""),
             sessions=sessions,
+            described=described,
             shortest=SHORTEST,
         )
 
@@ -89,3 +94,10 @@ class AccountPage:
     def _end_others(self, request: Request) -> Response:
         self._callers.sessions.end_others(identity_of(request))
         return RedirectResponse("/account", HTTPStatus.SEE_OTHER)
+
+
+def described(agent: str) -> str:
+    """A browser in two or three words, by its User-Agent."""
+    browser = next((name for sign, name in BROWSERS.items() if sign in agent), agent.partition(" ")[0] or "not named")
+    system = next((f" on {name}" for name in SYSTEMS if name in agent), "")
+    return f"{browser}{system}"

@@ -182,7 +182,10 @@ def test_no_secret_of_a_destination_is_shown(client: httpx.Client) -> None:
 def test_nothing_is_loaded_from_elsewhere(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
-    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert " style=" not in answer.text
 
 
 @pytest.mark.parametrize("path", ["/", "/studies/1.2.1", "/captures/1.2.9.1.png", "/studies/9.9", "/metrics"])

@@ -10,6 +10,7 @@ import pytest
 from node.access.attempts import FREE_OF_NAME
 from node.config import Configuration
 from node.database.connection import Database
+from node.status.pages.account import described
 from tests.node.access.quick import PASSWORD
 from tests.node.status.signing_in import Reader, alert, pages, with_people
 
@@ -88,3 +89,20 @@ def test_nobody_ends_the_session_of_somebody_else(url: str, reader: Reader) -> N
         assert otto.post(path, data={"token": token}).status_code == 403  # a form of another session
         assert other.get("/account").status_code == 200
         assert otto.get(path).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 "
+            "Safari/537.36 Edg/140.0.0.0",
+            "Edge on Windows",
+        ),
+        ("curl/8.5.0", "curl/8.5.0"),
+        ("", "not named"),
+    ],
+)
+def test_a_browser_is_named_as_people_call_it(agent: str, expected: str) -> None:
+    assert described(agent) == expected
