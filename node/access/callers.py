@@ -123,7 +123,10 @@ class Callers:
 
 
 def is_by_itself(request: HTTPConnection) -> bool:
-    """Whether a page asks by a script, as one does that keeps itself fresh, and not somebody who reads it."""
+    """Whether a page asks for something, as one does that keeps itself fresh or shows pictures, and not its reader."""
     headers = request.headers
-    asked_by_script = headers.get("sec-fetch-dest") == "empty" or "hx-request" in headers
-    return request.scope.get("method") == "GET" and (asked_by_script or "x-requested-with" in headers)
+    if request.scope.get("method") != "GET" or "hx-boosted" in headers:
+        return False
+    of_a_page = headers.get("sec-fetch-dest", "document") != "document"  # over plain HTTP browsers do not say
+    by_a_script = "hx-request" in headers or "x-requested-with" in headers
+    return of_a_page or by_a_script or "text/html" not in headers.get("accept", "text/html")

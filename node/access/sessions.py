@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from node.access.identity import Identity, Role
@@ -101,10 +101,11 @@ class Sessions:
                 return None
             if not self._still_holds(session, row):
                 return None
+            identity = Identity(row.name, Role(row.role), row.sees_patients, row.way, shown)
             if is_active and now - row.seen >= SEEN_EVERY:
-                row.seen = now
-                session.commit()
-            return Identity(row.name, Role(row.role), row.sees_patients, row.way, shown)
+                session.execute(update(SessionRow).where(SessionRow.id == row.id).values(seen=now))
+                session.commit()  # it may have ended meanwhile
+            return identity
 
     def _still_holds(self, session: Session, row: SessionRow) -> bool:
         """Whether whoever signed in is still who they were then; changes end sessions, but may cross a sign-in."""

@@ -59,6 +59,7 @@ def build_app(
     remarks: Mapping[str, Check] | None = None,
     more: Sequence[BaseRoute] = (),
     connections: Connections | None = None,
+    callers: Callers | None = None,
 ) -> ASGIApp:
     """The node's web application.
 
@@ -77,12 +78,14 @@ def build_app(
         Routes of other parts that share the port, such as STOW-RS.
     connections
         Those to the port, for the metrics.
+    callers
+        Tells who is asking, here and in other parts.
     """
     connections = Connections() if connections is None else connections
     node, destinations = configuration.node, configuration.destinations
     overview = Overview(database, {name: where(of) for name, of in destinations.items()})
     health = Health(configuration, database, overview, checks or {}, remarks or {})
-    callers = Callers(configuration, database)
+    callers = Callers(configuration, database) if callers is None else callers
     site = Site(configuration, health, callers)
     metrics = Metrics(database, node.data, configuration.receive.disk_floor_mb, connections)
     pages = (

@@ -132,7 +132,11 @@ def test_the_address_is_the_callers_as_far_as_a_proxy_is_trusted(sqlite: Databas
     [
         (request(), False),
         (request(sec_fetch_dest="document"), False),
+        (request(accept="text/html,*/*"), False),
+        (request(hx_request="true", hx_boosted="true"), False),
         (request(sec_fetch_dest="empty"), True),
+        (request(sec_fetch_dest="image"), True),
+        (request(accept="image/avif,*/*"), True),
         (request(hx_request="true"), True),
         (request(x_requested_with="page.js"), True),
         (request(method="POST", hx_request="true"), False),
