@@ -28,6 +28,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from dicom_sr.words import counted
 from node.access.identity import RESERVED, RESERVED_BEGINNINGS, Identity, Role
 from node.config.openid import OpenIdSettings
 from node.config.secret_files import read_secret
@@ -56,6 +57,8 @@ class OpenIdProblem(NodeError):
 
 class ProviderAway(OpenIdProblem):
     """The provider cannot be reached, or does not answer as one: try again later."""
+
+    why = ""  # for the administrator
 
 
 class OpenIdProvider:
@@ -153,6 +156,18 @@ class OpenIdProvider:
         tokens = self._tokens(answer.get("code", ""), begun["verifier"])
         claims = self._claims(tokens, begun["nonce"])
         return self._identity(claims), begun["afterwards"]
+
+    def ping(self) -> str:
+        """What the provider answers, for a check.
+
+        Raises
+        ------
+        ProviderAway
+            If it does not answer as a provider.
+        """
+        for name in ("authorization_endpoint", "token_endpoint"):
+            self._endpoint(name)
+        return f"answers, with {counted(len(self._key_set().keys), 'key')}"
 
     def sign_out_url(self) -> str | None:
         """Where one signs out at the provider too (RP-Initiated Logout 1.0); None where it has no such place."""
@@ -326,7 +341,9 @@ class OpenIdProvider:
     def _away(self, why: str) -> ProviderAway:
         log.error("openid provider away", extra={"issuer": self._settings.issuer, "reason": why})
         self._away_at = self._clock()
-        return ProviderAway(self._away_sentence)
+        away = ProviderAway(self._away_sentence)
+        away.why = why
+        return away
 
     # ---- who that is
     def _identity(self, claims: Mapping[str, Any]) -> Identity:

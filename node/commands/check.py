@@ -89,6 +89,7 @@ def check(config: Path, *, online: bool) -> int:
                 asked, "Contacting", console=complaints, transient=True, disable=not complaints.is_terminal
             )
         ]
+        results += _provider(configuration)
     results = one_for_each_key(results)
     _print_good(out, results)
     doubtful, bad = (reading.file.listed(one for one in results if one.state == state) for state in ("doubtful", "bad"))
@@ -145,6 +146,20 @@ def _ask(key: str, peer: _Peer, configuration: Configuration) -> CheckResult:
         return CheckResult(key, "good", f"{where} {_answer(key, peer, configuration.node.ae_title)}")
     except (NodeError, OSError) as error:  # OSError: certificates and passwords
         return CheckResult(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")
+
+
+def _provider(configuration: Configuration) -> Iterator[CheckResult]:
+    """Does the OpenID provider answer as one?"""
+    from node.access.openid import OpenIdProvider, ProviderAway
+
+    status = configuration.status
+    if status.openid is not None and status.url is not None:
+        try:
+            answer = OpenIdProvider(status.openid, status.url, configuration.node.data).ping()
+        except ProviderAway as error:
+            yield CheckResult("status.openid", "bad", f"{status.openid.issuer}: {error.why}")
+        else:
+            yield CheckResult("status.openid", "good", f"{status.openid.issuer} {answer}")
 
 
 def _where(peer: _Peer) -> str:

@@ -172,10 +172,16 @@ def test_a_provider_that_is_away_costs_a_sentence_and_is_not_asked_by_everybody(
         assert node.begin("/")[0].startswith(f"http://127.0.0.1:{port}/")
 
 
-def test_another_issuer_than_the_configured_one_is_none(issuer: str, tmp_path: Path) -> None:
-    other = issuer.replace("127.0.0.1", "localhost")
-    with pytest.raises(ProviderAway):
-        OpenIdProvider(settings(other), URL, tmp_path).begin("/")
+def test_a_check_says_what_is_wrong_with_the_provider(node: OpenIdProvider, issuer: str, tmp_path: Path) -> None:
+    assert node.ping() == "answers, with 1 key"
+    for other, why in (
+        (f"http://127.0.0.1:{free_port()}", "ConnectError"),
+        (f"{issuer}/elsewhere", "it answers HTTP 404 Not Found"),
+        (issuer.replace("127.0.0.1", "localhost"), "it calls itself another issuer than status.openid.issuer"),
+    ):
+        with pytest.raises(ProviderAway) as error:
+            OpenIdProvider(settings(other), URL, tmp_path).ping()
+        assert error.value.why == why
 
 
 def test_one_signs_out_at_the_provider_too(node: OpenIdProvider, issuer: str) -> None:
