@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -106,9 +106,3 @@ class RefusedSignIns:
                 session.add(row)
         except IntegrityError:  # another node on this database was quicker
             self._more(kind, count, address)
-
-
-def refused_since(session: Session, begin: datetime) -> int:
-    """How many there were since then."""
-    rows = session.scalars(select(AuditRow.times).where(AuditRow.what == SIGN_IN_REFUSED, AuditRow.at >= begin))
-    return sum(rows)

@@ -29,7 +29,6 @@ WRONG = "Name or password is wrong."
 EMPTY = "Type your name and your password."
 CHANGED = "Your account was changed a moment ago: sign in again."
 LONGEST_PATH = 1000
-LONGEST_AGENT = 200
 
 
 class SignInPages:
@@ -187,7 +186,7 @@ class SignInPages:
         token = self._callers.sessions.begin(
             identity,
             self._callers.address(request),
-            request.headers.get("user-agent", "")[:LONGEST_AGENT],
+            request.headers.get("user-agent", ""),
             password=password,
         )
         if token is None:
