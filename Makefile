@@ -119,7 +119,7 @@ SOURCES := $(shell find dicom_sr pipelines node -name '*.py')
 
 # The programs that the tests use as peers
 .PHONY: peers
-peers: .cache/ohif-$(OHIF)/index.html .cache/medplum/package-lock.json .cache/axe-$(AXE)/axe.min.js
+peers: .cache/ohif-$(OHIF)/index.html .cache/medplum/package-lock.json .cache/axe-$(AXE)/axe.min.js .cache/oidc-provider/package-lock.json
 	@node/demo/packages.sh test
 
 # OHIF's built viewer, unpacked only if its digest is the known one; without it the viewer tests are skipped, with the reason
@@ -151,6 +151,14 @@ peers: .cache/ohif-$(OHIF)/index.html .cache/medplum/package-lock.json .cache/ax
 	@cd .cache/medplum.part && if npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null; then \
 	mv ../medplum.part ../medplum; else echo "npm could not fetch Medplum: the tests with its FHIR server will be skipped" >&2; fi
 	@rm -rf .cache/medplum.part
+
+# An OpenID provider, in the same way
+.cache/oidc-provider/package-lock.json: tests/oidc_provider/package.json tests/oidc_provider/package-lock.json
+	@node/demo/packages.sh npm
+	@rm -rf .cache/oidc-provider && mkdir -p .cache/oidc-provider.part && cp $^ .cache/oidc-provider.part
+	@cd .cache/oidc-provider.part && if npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null; then \
+	mv ../oidc-provider.part ../oidc-provider; else echo "npm could not fetch oidc-provider: the tests with it will be skipped" >&2; fi
+	@rm -rf .cache/oidc-provider.part
 
 clean:
 	rm -rf $(VENV) .cache build *.egg-info

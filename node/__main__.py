@@ -21,6 +21,7 @@ from typer.core import TyperGroup
 
 from dicom_sr.rejection_reasons import RejectionReason
 from dicom_sr.words import escaped
+from node.access.identity import Role, Scope
 from node.commands.exit_codes import EXIT_CODES, NOT_RIGHT, OK
 from node.commands.since import SINCE_HELP, since
 
@@ -72,6 +73,10 @@ app.add_typer(alerts_app, name="alerts")
 
 audit_app = typer.Typer(help="See who did what, and whether the files that say so were changed.", no_args_is_help=True)
 app.add_typer(audit_app, name="audit")
+user_app = typer.Typer(help="Add, list and change those who sign in to the page with a password.", no_args_is_help=True)
+app.add_typer(user_app, name="user")
+token_app = typer.Typer(help="Make, list and revoke tokens of programs.", no_args_is_help=True)
+app.add_typer(token_app, name="token")
 
 CONFIG_HELP = "The configuration file."
 ConfigArgument = Annotated[Path, typer.Argument(help=CONFIG_HELP, envvar="CONDYLE_CONFIG", metavar="CONFIG")]
@@ -841,6 +846,132 @@ def bundle_check(
     from node.commands.bundle import check as run
 
     raise typer.Exit(run(bundle, config, json_output=json_output))
+
+
+UserArgument = Annotated[str, typer.Argument(help="The user's name.", metavar="NAME")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file",
+        help="A file with the password, or - for standard input; else it is asked for.",
+        metavar="FILE",
+    ),
+]
+
+
+@user_app.command("add")
+def user_add(
+    name: UserArgument,
+    role: Annotated[Role, typer.Option("--role", help="What the user may do.")] = Role.VIEWER,
+    patients: Annotated[bool, typer.Option("--patients", help="The user sees patients' names and IDs.")] = False,
+    password_file: PasswordFile = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Add a user, also before the node's first start. With the first user everybody has to sign in.
+
+    A viewer looks; an operator also acts: restarts, sends, pauses; an administrator may all, and adds users and tokens.
+    """
+    from node.commands.user import add as run
+
+    raise typer.Exit(run(name, role, config, sees_patients=patients, password_file=password_file))
+
+
+@user_app.command("list")
+def user_list(
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """List the users."""
+    from node.commands.user import list_users as run
+
+    raise typer.Exit(run(config, as_json=json_output))
+
+
+@user_app.command("role")
+def user_role(
+    name: UserArgument,
+    role: Annotated[Role, typer.Argument(help="The new role.")],
+    patients: Annotated[
+        bool | None,
+        typer.Option("--patients/--no-patients", help="Whether the user sees patients' names; without it as before."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Give a user another role; that ends the user's sessions."""
+    from node.commands.user import set_role as run
+
+    raise typer.Exit(run(name, role, config, sees_patients=patients))
+
+
+@user_app.command("password")
+def user_password(
+    name: UserArgument, password_file: PasswordFile = None, config: ConfigOption = DEFAULT_CONFIG
+) -> None:
+    """Give a user another password; that ends the user's sessions."""
+    from node.commands.user import set_password as run
+
+    raise typer.Exit(run(name, config, password_file=password_file))
+
+
+@user_app.command("disable")
+def user_disable(name: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Have a user not sign in any more; that ends the user's sessions."""
+    from node.commands.user import disable as run
+
+    raise typer.Exit(run(name, config))
+
+
+@user_app.command("enable")
+def user_enable(name: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Have a user sign in again."""
+    from node.commands.user import enable as run
+
+    raise typer.Exit(run(name, config))
+
+
+@user_app.command("remove")
+def user_remove(name: UserArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Remove a user; that ends the user's sessions. The audit trail keeps what the user did."""
+    from node.commands.user import remove as run
+
+    raise typer.Exit(run(name, config))
+
+
+TokenArgument = Annotated[str, typer.Argument(help="The token's name.", metavar="NAME")]
+
+
+@token_app.command("new")
+def token_new(
+    name: TokenArgument,
+    scope: Annotated[
+        list[Scope] | None, typer.Option("--scope", help="What it is good for; can be repeated. [default: read]")
+    ] = None,
+    days: Annotated[int, typer.Option("--days", help="How long it holds; 0: until it is revoked.", min=0)] = 365,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Make a token for a program, and print it once. The program shows it as Authorization: Bearer TOKEN."""
+    from node.commands.token import new as run
+
+    raise typer.Exit(run(name, scope or [Scope.READ], days or None, config))
+
+
+@token_app.command("list")
+def token_list(
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """List the tokens, the latest first."""
+    from node.commands.token import list_tokens as run
+
+    raise typer.Exit(run(config, as_json=json_output))
+
+
+@token_app.command("revoke")
+def token_revoke(name: TokenArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Have a token hold no more."""
+    from node.commands.token import revoke as run
+
+    raise typer.Exit(run(name, config))
 
 
 @app.command()

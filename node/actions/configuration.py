@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.access.checks import ways_to_sign_in
 from node.alerts import checks as alert_checks
 from node.config import Configuration, checks
 from node.config.bundle_checks import bundles
@@ -44,7 +45,14 @@ def require_fit(configuration: Configuration, path: Path) -> None:
     """Raise `ConfigurationError` with all that would keep the node from its work, each with its line."""
     found = [
         result
-        for look in (route_checks.routes, model_checks.versions, bundles, alert_checks.rules, *checks.AT_START)
+        for look in (
+            route_checks.routes,
+            model_checks.versions,
+            bundles,
+            alert_checks.rules,
+            ways_to_sign_in,
+            *checks.AT_START,
+        )
         for result in look(configuration)
     ]
     if wrong := [result for result in found if result.state == "bad"]:

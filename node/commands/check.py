@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dicom_sr.words import counted
+from node.access import checks as access_checks
 from node.alerts import checks as alert_checks
 from node.commands.exit_codes import CONFIGURATION, NOT_RIGHT, OK
 from node.commands.terminal import console
@@ -80,6 +81,8 @@ def check(config: Path, *, online: bool, json_output: bool = False) -> int:
             model_checks.versions,
             partial(bundles, build=True),
             alert_checks.rules,
+            access_checks.ways_to_sign_in,
+            access_checks.sign_in_settings,
             *checks.OFFLINE,
             database_checks.database,
         )
@@ -94,6 +97,7 @@ def check(config: Path, *, online: bool, json_output: bool = False) -> int:
                 asked, "Contacting", console=complaints, transient=True, disable=not complaints.is_terminal
             )
         ]
+        results += _provider(configuration)
     results = one_for_each_key(results)
     if json_output:
         out.print_json(as_json(check_listings(results)))
@@ -161,6 +165,20 @@ def _ask(key: str, peer: _Peer, configuration: Configuration) -> CheckResult:
         return CheckResult(key, "good", f"{where} {_answer(key, peer, configuration.node.ae_title)}")
     except (NodeError, OSError) as error:  # OSError: certificates and passwords
         return CheckResult(key, "bad", f"{where}: {str(error).removeprefix(f'{key}: ')}")
+
+
+def _provider(configuration: Configuration) -> Iterator[CheckResult]:
+    """Does the OpenID provider answer as one?"""
+    from node.access.openid import OpenIdProvider, ProviderAway
+
+    status = configuration.status
+    if status.openid is not None and status.url is not None:
+        try:
+            answer = OpenIdProvider(status.openid, status.url, configuration.node.data).ping()
+        except ProviderAway as error:
+            yield CheckResult("status.openid", "bad", f"{status.openid.issuer}: {error.why}")
+        else:
+            yield CheckResult("status.openid", "good", f"{status.openid.issuer} {answer}")
 
 
 def _where(peer: _Peer) -> str:

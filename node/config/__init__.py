@@ -1,7 +1,7 @@
 """`config.yaml` as frozen types, and what is wrong with one.
 
-Tests: `mistakes`, `certificates`, `profile` and `check_result` are tested together, on whole configurations, in
-tests/node/commands/test_check.py.
+Tests: `mistakes`, `certificates`, `profile`, `openid` and `check_result` are tested together, on whole configurations,
+in tests/node/commands/test_check.py.
 """
 
 from node.config.alerts import AlertSettings, EmailChannel, SyslogChannel, WebhookChannel

@@ -153,6 +153,8 @@ def _secret_files(configuration: Configuration) -> Iterator[tuple[str, Path, Cal
         for file in ("password_file", "secret_file", "token_file", "trusted")
         if hasattr(channel, file)
     ]
+    if (openid := configuration.status.openid) is not None:
+        shown += [(f"status.openid.{file}", getattr(openid, file)) for file in ("client_secret_file", "trusted")]
     for key, path in shown:
         if path is not None:
             yield key, path, partial(read_secret, key, path)
@@ -173,7 +175,7 @@ def traces(configuration: Configuration) -> Iterator[CheckResult]:
         return
     secret = "the headers" if telemetry.headers_file else "the Study Instance UIDs" if telemetry.uids else ""
     parts = urlsplit(telemetry.otlp_endpoint)
-    if secret and parts.scheme == "http" and not _only_this_machine(parts.hostname or ""):
+    if secret and parts.scheme == "http" and not only_this_machine(parts.hostname or ""):
         sentence = f"{server}: {secret} cross the network in clear; should be https://"
         yield CheckResult("telemetry.otlp_endpoint", "doubtful", sentence)
     elif not parts.path.strip("/"):
@@ -407,15 +409,15 @@ def merges(configuration: Configuration) -> Iterator[CheckResult]:
 def open_doors(configuration: Configuration) -> Iterator[CheckResult]:
     """Ports that other machines reach and that ask nobody who they are."""
     dimse, status, mllp = configuration.receive.dimse, configuration.status, configuration.records.mllp
-    if not dimse.require_known_peer and not _only_this_machine(dimse.host):
+    if not dimse.require_known_peer and not only_this_machine(dimse.host):
         sentence = f"false: everybody who reaches {dimse.host} may send; should be true, with the senders in peers"
         yield CheckResult("receive.dimse.require_known_peer", "doubtful", sentence)
-    if mllp is not None and not mllp.networks and not _only_this_machine(mllp.host):
+    if mllp is not None and not mllp.networks and not only_this_machine(mllp.host):
         sentence = (
             f"{mllp.host}: everybody who reaches it may send records; should have records.mllp.networks beside it"
         )
         yield CheckResult("records.mllp.host", "doubtful", sentence)
-    if _only_this_machine(status.host):
+    if only_this_machine(status.host):
         return
     tokens = {
         name: section.token is not None or section.token_file is not None
@@ -426,17 +428,14 @@ def open_doors(configuration: Configuration) -> Iterator[CheckResult]:
             ("run_requests", configuration.run_requests),
         )
     }
-    certified = status.tls is not None and status.tls.trusted is not None
-    if not tokens["status"] and not certified:
-        sentence = f"{status.host}: other machines reach the page, but may not see it without status.token_file"
-        yield CheckResult("status.host", "doubtful", sentence)
     if any(tokens.values()) and status.tls is None:
         named = ", ".join(name for name, given in tokens.items() if given)
         sentence = f"{status.host}: the tokens ({named}) cross the network in clear; should have status.tls beside it"
         yield CheckResult("status.host", "doubtful", sentence)
 
 
-def _only_this_machine(host: str) -> bool:
+def only_this_machine(host: str) -> bool:
+    """Whether nobody but this machine reaches a port there."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -19,6 +19,7 @@ from node.config.alerts import AlertSettings, DestinationDown, JobsFailed, Resul
 from node.config.audit import AuditSettings
 from node.config.callbacks import CallbackReceiver
 from node.config.notifications import EmailDestination, WebhookDestination
+from node.config.openid import OpenIdSettings, RoleName
 from node.config.profile import Profile
 from node.config.shadow_routes import filled_in
 from node.config.telemetry import TelemetrySettings
@@ -453,10 +454,25 @@ class StatusSettings(TokenSection):
 
     host: Host = "127.0.0.1"
     port: Port = 8090  # not 8042, where Orthanc's is
+    url: Url | None = None  # of the page, as browsers ask for it; where an OpenID provider sends them back to
     tls: Tls | None = None  # https for the page and for STOW-RS
+    certificate_role: RoleName = "viewer"  # of whoever shows a client certificate (tls.trusted) and signs in no further
+    openid: OpenIdSettings | None = None
+    open_loopback: bool = False  # this machine needs no sign-in, where there are users, openid or a token too
+    session_idle_minutes: int = Field(default=60, ge=1)  # without a request, then one signs in again
+    session_hours: int = Field(default=12, ge=1)  # then in any case
     trusted_proxies: tuple[Network, ...] = ()  # who say truly where a request came from
     allowed_hosts: tuple[OwnHost, ...] = ()  # further names of the node in URLs; its addresses need not be named
     viewer_url: ViewerUrl | None = None  # where a study is looked at
+
+    @model_validator(mode="after")
+    def _openid_knows_the_way_back(self) -> Self:
+        if self.openid is not None and self.url is None:
+            raise ValueError(
+                "openid: needs status.url beside it, the address of the page as browsers ask for it; "
+                "the provider sends them back there"
+            )
+        return self
 
 
 class NodeSettings(Section):

@@ -32,13 +32,17 @@ RejectionRow     node.database.rejections, node.database.erasure
 FetchRow         node.database.fetches, node.database.erasure, node.database.history
 CallbackRow      node.database.callbacks, node.database.erasure, node.database.history
 VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
-AuditRow         node.database.audit, node.receive.store.receipt_import, node.database.history, node.audit.trail
+AuditRow         node.database.audit, node.receive.store.receipt_import, node.database.history, node.audit.trail,
+                 node.access.refused
 AuditHeadRow     node.audit.trail
 InstallationRow  node.database.installation
 AlertRuleRow     node.database.alerts
 AlertRow         node.database.alerts, node.database.history
 AlertNoticeRow   node.database.alert_notices, node.database.alerts, node.database.history
 PauseRow         node.database.pauses
+UserRow          node.access.users
+SessionRow       node.access.sessions
+ApiTokenRow      node.access.api_tokens
 ===============  =========================================================================================
 """
 
@@ -662,6 +666,9 @@ IMPORTED = "files imported"
 ROUTES_CHANGED = "routes changed"  # in the configuration file, from the page
 CONFIGURATION_IN_FORCE = "configuration in force"  # at a start, or after a reload
 CONFIGURATION_REFUSED = "configuration refused"  # at a reload; the one before stays in force
+SIGNED_IN, SIGNED_OUT = "signed in", "signed out"  # a person, to the page
+USER_CHANGED = "user changed"  # added, removed, disabled, or given another role or password
+API_TOKEN_CHANGED = "API token changed"  # made or revoked
 
 
 class AuditRow(Base):
@@ -700,6 +707,60 @@ class AuditHeadRow(Base):
     digest: Mapped[str] = mapped_column(String(64), default="")  # of that line
     sent: Mapped[int] = mapped_column(BYTES, default=0)  # number of the last line that the syslog server was sent
     counted_until: Mapped[datetime | None]  # lines before that grow no more, and were written with their count
+
+
+class UserRow(Base):
+    """Somebody who signs in with a name and a password that the node itself keeps."""
+
+    __tablename__ = "user_account"  # "user" is a word of SQL
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)  # in lower case
+    password: Mapped[str] = mapped_column(String(256))  # its argon2 hash
+    role: Mapped[str] = mapped_column(String(16))  # a Role
+    sees_patients: Mapped[bool] = mapped_column(default=False)
+    created: Mapped[datetime]
+    disabled: Mapped[datetime | None]  # since when they may not sign in
+    last_sign_in: Mapped[datetime | None]
+
+
+class SessionRow(Base):
+    """A browser in which somebody has signed in; its cookie holds a token that is stored as a digest only."""
+
+    __tablename__ = "session"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the token
+    name: Mapped[str] = mapped_column(String(128), index=True)
+    way: Mapped[str] = mapped_column(String(16))  # password, openid
+    role: Mapped[str] = mapped_column(String(16))  # as it was when they signed in; a change ends the session
+    sees_patients: Mapped[bool] = mapped_column(default=False)
+    address: Mapped[str] = mapped_column(String(64), default="")
+    browser: Mapped[str] = mapped_column(String(200), default="")  # what it calls itself
+    created: Mapped[datetime]
+    seen: Mapped[datetime] = mapped_column(index=True)  # last, to a minute
+
+    __table_args__ = (Index("session_by_digest", "digest", unique=True),)
+
+
+class ApiTokenRow(Base):
+    """A token that a program shows, stored as a digest only."""
+
+    __tablename__ = "api_token"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))  # SHA-256 of the token
+    scopes: Mapped[list[str]]  # of Scope
+    made_by: Mapped[str] = mapped_column(String(128))
+    created: Mapped[datetime]
+    expires: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]  # to a minute
+    revoked: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("api_token_by_digest", "digest", unique=True),
+        Index("api_token_by_name", "name", unique=True),
+    )
 
 
 class InstallationRow(Base):

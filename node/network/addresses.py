@@ -38,3 +38,11 @@ def is_loopback(address: str) -> bool:
     """Whether it is this machine's own."""
     where = address_of(address)
     return where is not None and where.is_loopback
+
+
+def one_caller(address: str) -> object:
+    """What counts as one caller: an address, of IPv6 the network of 64 bits that one site or machine has (RFC 6177)."""
+    where = address_of(address)
+    if isinstance(where, ipaddress.IPv6Address):
+        return ipaddress.IPv6Network((where, 64), strict=False)
+    return where or address

@@ -1,4 +1,7 @@
-"""Who may use what the node offers by HTTP: this machine, or whoever shows the token. One rule for all ways in."""
+"""Who may use what the node offers by HTTP: this machine, or whoever shows the token. One rule for all ways in.
+
+The pages know people too: `node.access.callers`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
-from node.config import Network, StatusSettings, TokenSection
+from node.config import Network, TokenSection
 from node.config.secret_files import read_token
 from node.network.addresses import address_of, bare, is_loopback, within
 
@@ -44,39 +47,28 @@ class SignIn:
         The section with the token.
     proxies
         Networks of the proxies whose word about the caller's address is taken.
-    certified
-        Whether every caller has shown a certificate that the site's own authorities have issued; that is enough.
-
     Raises
     ------
     ConfigurationError
         If the token file cannot be read, or holds no token.
     """
 
-    def __init__(
-        self, key: str, settings: TokenSection, proxies: Sequence[Network] = (), *, certified: bool = False
-    ) -> None:
-        self._key, self._proxies, self._certified = key, proxies, certified
+    def __init__(self, key: str, settings: TokenSection, proxies: Sequence[Network] = ()) -> None:
+        self._key, self._proxies = key, proxies
         token = read_token(key, settings.token, settings.token_file)
         self._token = None if token is None else token.encode()
 
     def refusal(self, request: HTTPConnection) -> Refusal | None:
         """Why this caller may not; None if they may."""
         if self._token is not None:
-            shown = _shown_token(request.headers.get("authorization", ""))
+            shown = shown_token(request)[1]
             if hmac.compare_digest(shown, self._token):  # takes as long for a wrong token as for the right one
                 return None
             return Refusal(UNAUTHORIZED, f"The token of {self._key}.token_file is needed")
-        if self._certified or is_loopback(caller_address(request, self._proxies)):
+        if is_loopback(caller_address(request, self._proxies)):
             return None
         only = f"Only this machine may, as the configuration sets no {self._key}.token_file"
-        return Refusal(FORBIDDEN, f"{only}; {_seen(request, self._proxies)}")
-
-
-def sign_in_to_page(settings: StatusSettings) -> SignIn:
-    """The rule for the page itself."""
-    certified = settings.tls is not None and settings.tls.trusted is not None
-    return SignIn("status", settings, settings.trusted_proxies, certified=certified)
+        return Refusal(FORBIDDEN, f"{only}; {seen(request, self._proxies)}")
 
 
 def caller_address(request: HTTPConnection, proxies: Sequence[Network]) -> str:
@@ -92,7 +84,7 @@ def caller_address(request: HTTPConnection, proxies: Sequence[Network]) -> str:
     return first if address_of(first) is not None else ""
 
 
-def _seen(request: HTTPConnection, proxies: Sequence[Network]) -> str:
+def seen(request: HTTPConnection, proxies: Sequence[Network]) -> str:
     """What a request that is not from this machine was told by, and what has to be set if it is."""
     sender = (request.client.host if request.client else "") or "an unknown address"
     headers = " and ".join(NAMES[header] for header in FORWARDED if header in request.headers)
@@ -136,14 +128,15 @@ def _pair(hop: str, wanted: str) -> str:
     return next((value for name, _, value in pairs if name.strip().lower() == wanted), "")
 
 
-def _shown_token(authorization: str) -> bytes:
-    """The token that the caller shows: as a bearer, or as the password that a browser asks for (RFC 7617)."""
-    scheme, _, shown = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return shown.strip().encode()
-    if scheme.lower() == "basic":
+def shown_token(request: HTTPConnection) -> tuple[str, bytes]:
+    """How a caller shows a token, and the token: as a bearer, or as the password that a browser asks for (RFC 7617)."""
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    scheme = scheme.lower()
+    if scheme == "bearer":
+        return scheme, shown.strip().encode()
+    if scheme == "basic":
         try:
-            return base64.b64decode(shown.strip(), validate=True).partition(b":")[2]
+            return scheme, base64.b64decode(shown.strip(), validate=True).partition(b":")[2]
         except binascii.Error:
-            return b""
-    return b""
+            return scheme, b""
+    return scheme, b""

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from node.access.callers import Callers
 from node.actions.desk import Actions
 from node.config import Configuration
 from node.database.connection import Database
@@ -23,6 +24,7 @@ from node.status.connections import Connections
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
+from node.status.pages.account import AccountPage
 from node.status.pages.actions import NOTICES, confirmations
 from node.status.pages.alerts import AlertsPage
 from node.status.pages.audit import AuditPage
@@ -34,27 +36,31 @@ from node.status.pages.now import NowPage, Workers
 from node.status.pages.reload import ReloadPage
 from node.status.pages.route_trial import ApplyRoutes, RouteTrialPage
 from node.status.pages.routes import RoutesPage
+from node.status.pages.sign_in import SignInPages
 from node.status.pages.studies import StudiesPage
 from node.status.pages.study import StudyPages
+from node.status.pages.tokens import TokenPages
+from node.status.pages.users import UserPages
 from node.status.pages.verdict import VerdictPage
 from node.status.site import Site
 
 STATIC = Path(__file__).with_name("static")
 
-# Nothing is loaded from elsewhere, nothing of the page may be framed or shown in another page, no address of a study
-# travels on as a referrer.
+# Nothing is loaded from elsewhere, no style or script stands in a page itself, nothing of the page may be framed or
+# shown in another page. No address of a study travels to other sites as a referrer; to the node itself one does, or
+# browsers would not say of a form which page it comes from.
 HEADERS = (
     (
         b"content-security-policy",
-        b"default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'self'; "
-        b"frame-ancestors 'none'; object-src 'none'",
+        b"default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+BY_TLS_ONLY = (b"strict-transport-security", b"max-age=31536000")  # RFC 6797; a year
 NOT_KEPT = (b"cache-control", b"no-store")  # studies are shown, and nobody's disk is to keep them
 
 
@@ -73,6 +79,7 @@ def build_app(
     paused_routes: Callable[[], Mapping[str, str]] | None = None,
     workers: Workers = tuple,
     reader: Reader = HERE,
+    callers: Callers | None = None,
 ) -> ASGIApp:
     """The node's web application.
 
@@ -106,11 +113,14 @@ def build_app(
         What each inference process is at.
     reader
         Reads headers of stored images; and images and reports that name patients, for those who may see them.
+    callers
+        Tells who is asking, here and in other parts.
     """
     connections = Connections() if connections is None else connections
     overview = Overview(database, configuration.run.workers)
     health = Health(configuration, database, overview, checks or {}, remarks or {})
-    site = Site(configuration, health)
+    callers = Callers(configuration, database) if callers is None else callers
+    site = Site(configuration, health, callers)
     metrics = Metrics(configuration, database, connections, health.answers)
     pages = (
         NowPage(site, configuration, database, health, workers),
@@ -122,6 +132,10 @@ def build_app(
         RoutesPage(site, configuration, database, paused=paused_routes, tries=config_file is not None),
         AlertsPage(site, configuration, database),
         AuditPage(site, database),
+        SignInPages(site, configuration),
+        AccountPage(site),
+        UserPages(site),
+        TokenPages(site),
     )
     # what acts before what shows, whose addresses may take in more
     served = [*_routes_of_actions(site, actions, database)] if actions is not None else []
@@ -140,7 +154,8 @@ def build_app(
         exception_handlers={404: site.not_found, SQLAlchemyError: site.no_database},
     )
     # around all of it, so that answers to what nobody foresaw have the headers too
-    return _WithHeaders(BrowserGuard(app, configuration.status, connections.refusals))
+    headers = (*HEADERS, BY_TLS_ONLY) if configuration.status.tls else HEADERS
+    return _WithHeaders(BrowserGuard(app, configuration.status, connections.refusals), headers)
 
 
 def _routes_of_actions(site: Site, actions: Actions, database: Database) -> Iterator[BaseRoute]:
@@ -176,16 +191,16 @@ class Replaceable:
 
 
 class _WithHeaders:
-    """Adds `HEADERS` to every answer, and `NOT_KEPT` to all but what the page is made of.
+    """Adds headers to every answer, and `NOT_KEPT` to all but what the page is made of.
 
     Plain ASGI, so that the bodies of other parts' requests pass by untouched.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        self._app, self._headers = app, headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        more = HEADERS if scope.get("path", "").startswith("/static/") else (*HEADERS, NOT_KEPT)
+        more = self._headers if scope.get("path", "").startswith("/static/") else (*self._headers, NOT_KEPT)
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

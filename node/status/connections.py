@@ -11,7 +11,6 @@ address, so that the limits in total alone hold for it.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import socket
 import threading
@@ -21,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from node.config import Network
-from node.network.addresses import address_of, within
+from node.network.addresses import one_caller, within
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ class Connection(socket.socket):
 
     def __init__(self, fileno: int, address: str, connections: Connections) -> None:
         super().__init__(fileno=fileno)
-        self.caller = None if connections.trusts(address) else _caller(address)
+        self.caller = None if connections.trusts(address) else one_caller(address)
         self.stage: Stage = "handshake"
         self.since = time.monotonic()
         self.moved = 0  # bytes of a body, or of an answer, since then
@@ -158,7 +157,7 @@ class Connections:
 
     def has_room(self, address: str) -> bool:
         """Whether one more from `address` may come; makes room where that is needed and can be had."""
-        caller = None if self.trusts(address) else _caller(address)
+        caller = None if self.trusts(address) else one_caller(address)
         return self._room(self._of(caller), self._per_address) and self._room(self._staying(), self._in_total)
 
     def begins(self, connection: Connection, stage: Stage, moved: int) -> None:
@@ -235,11 +234,3 @@ class Door(socket.socket):
             accepted.close()
             raise BlockingIOError
         return Connection(accepted.detach(), host, self._connections), address
-
-
-def _caller(address: str) -> object:
-    """What counts as one caller: an address, of IPv6 the network of 64 bits that one site or machine has (RFC 6177)."""
-    where = address_of(address)
-    if isinstance(where, ipaddress.IPv6Address):
-        return ipaddress.IPv6Network((where, 64), strict=False)
-    return where or address

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -33,8 +34,8 @@ class FormTokens:
         self._key_file = data.absolute() / KEY_FILE
 
     def token(self, *purpose: str) -> str:
-        """For a form of this purpose, such as the path that it is sent to and who was shown it."""
-        return hmac.digest(own_key(self._key_file), "|".join(purpose).encode(), "sha256").hex()
+        """For a form of this purpose: the path that it is sent to, and the session in which it was shown."""
+        return hmac.digest(own_key(self._key_file), json.dumps(purpose).encode(), "sha256").hex()
 
     def is_ours(self, token: str, *purpose: str) -> bool:
         """Whether this node gave out a form of this purpose with that token."""

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote, urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.templating import Jinja2Templates
 
-from node.access.identity import THIS_MACHINE, Identity, Role, identity_of
+from node.access.callers import Callers, is_by_itself
+from node.access.identity import Identity, Role, identity_of
 from node.config import Configuration
 from node.config.checks import the_box
-from node.network.sign_in import UNAUTHORIZED, sign_in_to_page
+from node.network.content_encoding import UnsuitableBody
+from node.network.sign_in import UNAUTHORIZED, Refusal
+from node.status.browser_guard import READING
 from node.status.formats import FILTERS, clock, finalized
-from node.status.forms import FormTokens
+from node.status.forms import NOT_OURS, FormTokens, fields_of
 from node.status.health import Health
 
 HERE = Path(__file__).parent
 
-View = Callable[[Request], Response]
+View = Callable[[Request], Response | Awaitable[Response]]
+GuardedView = Callable[[Request], Awaitable[Response]]
+TOKEN = "token"  # the field of a form that says that the node gave it out
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,8 @@ MENU = (
     MenuEntry("/import", "Import", Role.OPERATOR),
     MenuEntry("/reload", "Configuration", Role.OPERATOR),
     MenuEntry("/audit", "Audit", Role.ADMINISTRATOR),
+    MenuEntry("/users", "Users", Role.ADMINISTRATOR),
+    MenuEntry("/tokens", "Tokens", Role.ADMINISTRATOR),
 )
 
 
@@ -58,13 +69,14 @@ class Site:
     ----------
     health
         Is told at the top of every page.
+    callers
+        Tells who is asking.
     """
 
-    def __init__(self, configuration: Configuration, health: Health) -> None:
-        self._health = health
+    def __init__(self, configuration: Configuration, health: Health, callers: Callers) -> None:
+        self._health, self.callers = health, callers
         self.data = configuration.node.data
         self._served: frozenset[str] = frozenset()
-        self._sign_in = sign_in_to_page(configuration.status)
         self.forms = FormTokens(configuration.node.data)
         self.templates = Jinja2Templates(directory=HERE / "templates")
         self.templates.env.finalize = finalized
@@ -74,6 +86,7 @@ class Site:
             "institution": configuration.node.institution,
             "dicom_port": configuration.receive.dimse.port,
             "notices": [one for one in the_box(configuration) if one.state != "good"],
+            "Role": Role,
         }
 
     def serves(self, routes: Iterable[BaseRoute]) -> None:
@@ -81,20 +94,40 @@ class Site:
         self._served = frozenset(route.path for route in routes if isinstance(route, Route))
 
     # ---- who may
-    def guarded(self, view: View, role: Role = Role.VIEWER) -> View:
-        """The view, for those who have the role; it finds them by `identity_of`."""
+    def guarded(self, view: View, role: Role = Role.VIEWER, *, form: bool = True) -> GuardedView:
+        """The view, for those who have the role; it finds them by `identity_of`.
 
-        def guarded(request: Request) -> Response:
-            refused = self.refusal(request, role)
-            return view(request) if refused is None else refused
+        What is posted has to be a form that the node gave out to the same session, for the same path: its template has
+        ``<input type="hidden" name="token" value="{{ form_token() }}">``. The view finds the fields by `form_of`.
+
+        Parameters
+        ----------
+        view
+            Async, or else run in a thread.
+        role
+            That is needed.
+        form
+            Whether what is posted is a small form; else the view reads the body itself, and the token is the parameter
+            ``token`` of the address.
+        """
+
+        async def guarded(request: Request) -> Response:
+            refused = await run_in_threadpool(self.refusal, request, role)
+            if refused is None and request.method not in READING:
+                refused = await self._form_refusal(request, form=form)
+            if refused is not None:
+                return refused
+            if inspect.iscoroutinefunction(view):
+                return cast(Response, await view(request))
+            return cast(Response, await run_in_threadpool(view, request))
 
         return guarded
 
     def refusal(self, request: Request, role: Role = Role.VIEWER) -> Response | None:
         """Why the caller may not, as an answer; None where they may."""
-        identity = self._identified(request)
-        if isinstance(identity, Response):
-            return identity
+        identity = self.callers.identified(request)
+        if isinstance(identity, Refusal):
+            return self._not_signed_in(request, identity)
         request.state.identity = identity
         if not identity.may(role):
             return self.sentence(
@@ -102,23 +135,40 @@ class Site:
             )
         return None
 
-    def _identified(self, request: Request) -> Identity | Response:
-        """Who is asking, or why they may not ask."""
-        if (refusal := self._sign_in.refusal(request)) is None:
-            return THIS_MACHINE
+    def _not_signed_in(self, request: Request, refusal: Refusal) -> Response:
+        """The way to sign in, or why there is none."""
+        people = refusal.status == UNAUTHORIZED and self.callers.people_sign_in()
+        if people and (page := request.headers.get("hx-current-url")) is not None:
+            return PlainTextResponse(f"{refusal.sentence}.\n", refusal.status, {"HX-Redirect": sign_in_path(page)})
+        wants_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+        if people and wants_page and not is_by_itself(request) and "authorization" not in request.headers:
+            path = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+            return RedirectResponse(sign_in_path(path), HTTPStatus.SEE_OTHER)
         response = self.sentence(request, refusal.status, f"{refusal.sentence}.")
         if refusal.status == UNAUTHORIZED:
-            response.headers["WWW-Authenticate"] = 'Basic realm="Condyle: any name, the token as password"'
+            by_token = 'Basic realm="Condyle: any name, the token as password"'
+            response.headers["WWW-Authenticate"] = 'Bearer realm="Condyle"' if people else by_token
         return response
 
     # ---- forms
     def form_token(self, request: Request, *purpose: str) -> str:
-        """What a form holds to be taken: of this purpose, by default the path of the page, and of who was shown it."""
-        return self.forms.token(*(purpose or (request.url.path,)), identity_of(request).name)
+        """What a form holds to be taken: of this purpose, by default the path of the page, and of this session."""
+        return self.forms.token(*(purpose or (request.url.path,)), *_who(request))
 
     def is_ours(self, request: Request, token: str, *purpose: str) -> bool:
-        """Whether the node gave a form with that token to whoever sends it, for this purpose."""
-        return self.forms.is_ours(token, *(purpose or (request.url.path,)), identity_of(request).name)
+        """Whether the node gave a form with that token to this session, for this purpose."""
+        return self.forms.is_ours(token, *(purpose or (request.url.path,)), *_who(request))
+
+    async def _form_refusal(self, request: Request, *, form: bool) -> Response | None:
+        """Why what is posted is not taken; None where it is."""
+        try:
+            fields = await fields_of(request) if form else dict(request.query_params)
+        except UnsuitableBody as problem:
+            return self.sentence(request, problem.status, f"{problem.sentence}.")
+        if not await run_in_threadpool(self.is_ours, request, fields.get(TOKEN, "")):
+            return self.sentence(request, HTTPStatus.FORBIDDEN, NOT_OURS)
+        request.state.form = fields
+        return None
 
     # ---- answers
     def page(
@@ -149,7 +199,12 @@ class Site:
         identity: Identity | None = getattr(request.state, "identity", None)
         known = [entry for entry in MENU if entry.path in self._served]
         menu = [entry for entry in known if identity is not None and identity.may(entry.role)]
-        shared = {"now": datetime.now(UTC), "identity": identity, "menu": menu}
+        shared = {
+            "now": datetime.now(UTC),
+            "identity": identity,
+            "menu": menu,
+            "form_token": partial(self.form_token, request),
+        }
         return self.templates.TemplateResponse(request, template, {**shared, **content}, status_code=status)
 
     def not_found(self, request: Request, error: Exception) -> Response:
@@ -171,3 +226,22 @@ def _unless_known(request: Request, response: Response) -> Response:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
     response.headers["ETag"] = tag
     return response
+
+
+def form_of(request: Request) -> Mapping[str, str]:
+    """The fields that were posted; for views that are guarded by `Site.guarded`."""
+    fields: Mapping[str, str] = request.state.form
+    return fields
+
+
+def sign_in_path(afterwards: str) -> str:
+    """The page to sign in on, from which one goes on to that path of the node."""
+    parts = urlsplit(afterwards)
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return "/sign-in" if path in ("", "/") else f"/sign-in?next={quote(path, safe='/')}"
+
+
+def _who(request: Request) -> tuple[str, str, str]:
+    """In which session somebody asks; those without one are told apart by how they show who they are."""
+    identity = identity_of(request)
+    return identity.way, identity.name, identity.session

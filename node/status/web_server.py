@@ -31,6 +31,7 @@ IDLE_S = 5  # between two requests of one connection
 REQUEST_S = 20.0  # for request line and headers, and before them for the TLS handshake
 PROGRESS_S = 30.0  # in which a body, or an answer, must have gone on by
 PROGRESS_BYTES = 30 * 1024
+LONGEST_COMMON_NAME = 64  # of a certificate, RFC 5280 A.1
 WAITING_TO_BE_ACCEPTED = 128  # as many may be accepted in one round, before those that made room are gone
 TOO_SLOW = f"Less than {PROGRESS_BYTES // 1024} kB of the body came in {PROGRESS_S:g} seconds"
 TWO_LENGTHS = "The request has a Content-Length and a Transfer-Encoding, and may have one of them only (RFC 9112 6.3)"
@@ -141,6 +142,8 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if certificate := transport.get_extra_info("peercert"):
+            self.app_state = {**self.app_state, "certificate": _common_name(certificate)}
         self._connection = self._connections.of(transport.get_extra_info("socket").fileno())
         if self._connection is not None:
             self._connection.say_why = functools.partial(self._refuse_body, 503, MADE_ROOM)
@@ -214,3 +217,9 @@ class _Protocol(H11Protocol):
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
+
+
+def _common_name(certificate: dict[str, Any]) -> str:
+    """Whom a client's certificate names, as the `ssl` module has read it."""
+    subject = {key: value for pair in certificate.get("subject", ()) for key, value in pair}
+    return str(subject.get("commonName", ""))[:LONGEST_COMMON_NAME]

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 import pytest
 from sqlalchemy import select
 
-from node.app import open_ports, prepared_database
+from node.app import Node, open_ports, prepared_database
 from node.config import Configuration
 from node.database.tables import InstanceRow
 from node.demo.orthanc_process import free_port
@@ -41,6 +41,16 @@ def test_a_port_that_is_taken_is_named(key: str) -> None:
             open_ports(configuration(**sections[key])),
         ):
             pass
+
+
+def test_a_node_that_others_reach_does_not_start_before_somebody_can_sign_in(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("node: {data: data}\nstatus: {host: 0.0.0.0}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"config.yaml:2: status.host: .*condyle user add NAME --role admin"):
+        Node(path)
+    assert not (tmp_path / "data").exists()
+    path.write_text("node: {data: data}\nstatus: {host: 0.0.0.0, token: 0123456789abcdef}\n", encoding="utf-8")
+    Node(path)
 
 
 def test_a_data_folder_that_cannot_be_made_is_told_with_its_key(tmp_path: Path) -> None:

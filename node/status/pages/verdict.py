@@ -16,7 +16,7 @@ from node.errors import JobNotFound
 from node.network.content_encoding import UnsuitableBody
 from node.status.forms import NOT_OURS, fields_of
 from node.status.overview import Overview
-from node.status.site import Site
+from node.status.site import TOKEN, Site
 from node.verdicts import answers
 from node.verdicts.answers import FormMistakes
 from node.verdicts.giving import CannotBeJudged, PageVerdicts
@@ -51,7 +51,7 @@ class VerdictPage:
 
     async def take(self, request: Request) -> Response:
         """Take the form; show it again, with what is wrong, where it cannot be taken."""
-        if (refused := self._site.refusal(request)) is not None:
+        if (refused := await run_in_threadpool(self._site.refusal, request)) is not None:
             return refused
         try:
             fields = await fields_of(request)
@@ -61,7 +61,7 @@ class VerdictPage:
 
     def _taken(self, request: Request, job_id: str, fields: Mapping[str, str]) -> Response:
         report = fields.get("report", "")
-        if not self._site.forms.is_ours(fields.get("token", ""), PURPOSE, job_id, report):
+        if not self._site.is_ours(request, fields.get(TOKEN, ""), PURPOSE, job_id, report):
             return self._site.sentence(request, HTTPStatus.FORBIDDEN, NOT_OURS)
         asked = self._verdicts.questions(job_id)
         if asked.report_uid != report:
@@ -87,7 +87,7 @@ class VerdictPage:
             reasons=REASONS,
             typed=fields,
             mistakes=mistakes,
-            token=self._site.forms.token(PURPOSE, job_id, asked.report_uid),
+            token=self._site.form_token(request, PURPOSE, job_id, asked.report_uid),
             fields=answers,
         )
 

@@ -126,10 +126,6 @@ def test_with_a_token_everybody_must_show_it(authorization: str, expected: int |
         assert status(sign_in, request(sender, authorization=authorization)) == expected
 
 
-def test_a_certificate_is_enough_where_everybody_must_have_one() -> None:
-    assert status(SignIn("status", TokenSection(), certified=True), request("10.1.2.3")) is None
-
-
 @pytest.mark.parametrize("content", ["", "\n", "  \n\n", "\ufeff", "short", "two words that are long enough", "x" * 15])
 def test_a_token_file_without_a_fit_token_is_an_error_and_opens_nothing(tmp_path: Path, content: str) -> None:
     file = tmp_path / "token"

@@ -188,7 +188,10 @@ def test_no_secret_of_a_destination_is_shown(client: httpx.Client) -> None:
 def test_nothing_is_loaded_from_elsewhere(client: httpx.Client, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
-    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert " style=" not in answer.text
 
 
 @pytest.mark.parametrize("path", ["/", "/studies/1.2.1", "/captures/1.2.9.1.png", "/studies/9.9", "/metrics"])
@@ -233,7 +236,9 @@ def test_a_forwarded_request_is_not_from_this_machine(client: httpx.Client, path
     assert client.get(path).status_code != 403
     refused = client.get(path, headers={"X-Forwarded-For": "10.1.2.3"})
     assert refused.status_code == 403
-    assert "Only this machine may, as the configuration sets no status.token_file; " in refused.text
+    assert (
+        "Only this machine may, as the configuration sets no status.token_file and there is no user (" in refused.text
+    )
     assert "has X-Forwarded-For, so somebody forwarded it; if " in refused.text
     assert "is a proxy of yours, name it in status.trusted_proxies" in refused.text
 

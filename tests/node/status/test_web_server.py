@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -18,8 +19,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from node.config import Tls
+from node.config import Configuration, Tls
+from node.database.connection import open_database
+from node.database.tables import Base
+from node.files import make_folder
 from node.status import web_server
+from node.status.app import build_app
 from node.status.connections import Connections
 from node.status.web_server import WebServer
 from tests.node.network.test_tls import openssl
@@ -204,3 +209,34 @@ def test_a_handshake_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch,
     with socket.create_connection(listening.getsockname(), timeout=20) as client:
         assert client.recv(100) == b""
     server.stop()
+
+
+def test_whom_a_clients_certificate_names_is_told_to_the_pages_and_browsers_come_by_tls_from_then_on(
+    tmp_path: Path,
+) -> None:
+    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for name in ("node", "reading room 2"):
+        files = ("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+        openssl(*new, *files, "-addext", "subjectAltName=IP:127.0.0.1", folder=tmp_path)
+    tls = {"certificate": "node.pem", "key": "node.key", "trusted": "reading room 2.pem"}
+    status = {"tls": {key: str(tmp_path / file) for key, file in tls.items()}, "url": "https://condyle.example.org"}
+    openid = {"issuer": "https://login.example.org", "client_id": "condyle", "roles": {"all": "viewer"}}
+    configuration = Configuration.model_validate(
+        {"node": {"data": str(tmp_path / "data")}, "status": {**status, "openid": openid}}
+    )
+    make_folder(tmp_path / "data")
+    database = open_database(configuration.node.database_url)
+    Base.metadata.create_all(database)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = WebServer(build_app(configuration, database), listening, configuration.status.tls)
+    server.start()
+    context = ssl.create_default_context(cafile=str(tmp_path / "node.pem"))
+    context.load_cert_chain(tmp_path / "reading room 2.pem", tmp_path / "reading room 2.key")
+    url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+    with httpx.Client(base_url=url, verify=context, headers={"accept": "text/html"}) as client:
+        page = client.get("/account")
+        assert "You are <b>certificate reading room 2</b>, viewer, and do not see patients' names" in page.text
+        assert page.headers["strict-transport-security"] == "max-age=31536000"
+        assert client.get("/users").status_code == 403
+    server.stop()
+    database.dispose()
