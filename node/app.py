@@ -23,6 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from starlette.types import ASGIApp
 
+from node.access.attempts import Attempts
+from node.access.callers import Callers
 from node.actions.configuration import read_fit
 from node.actions.desk import Actions
 from node.actions.importing import forget_uploads
@@ -271,10 +273,13 @@ class Node:
         stack.callback(for_page.dispose)
         connections = Connections(configuration.status.trusted_proxies, self._open_files)
 
+        attempts = Attempts()  # a reload forgets none
+
         def pages(configuration: Configuration) -> ASGIApp:
             proxies = configuration.status.trusted_proxies
             runs = RunWeb(configuration.run_requests, run_requests, proxies)
             actions = Actions.of(self._path, configuration, for_page, job_engine, rerouting, store)
+            callers = Callers(configuration, for_page, attempts=attempts)
             return build_app(
                 configuration,
                 for_page,
@@ -282,6 +287,7 @@ class Node:
                 remarks=remarks,
                 more=[*stow.routes(store, configuration.receive.dicomweb, proxies), *records.routes(), *runs.routes()],
                 connections=connections,
+                callers=callers,
                 actions=actions,
                 config_file=self._path,
                 apply_routes=actions.apply_routes,

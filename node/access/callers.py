@@ -36,6 +36,8 @@ class Callers:
     ----------
     clock
         The time, with its zone.
+    attempts
+        Counts sign-ins that failed; None: from now on.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Callers:
         configuration: Configuration,
         database: Database,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        attempts: Attempts | None = None,
     ) -> None:
         settings = self._settings = configuration.status
         token = read_token("status", settings.token, settings.token_file)
@@ -57,7 +60,7 @@ class Callers:
         self.sessions = Sessions(database, settings, clock)
         self.api_tokens = ApiTokens(database, clock)
         self.refused = RefusedSignIns(database, clock)
-        self.attempts = Attempts()
+        self.attempts = Attempts() if attempts is None else attempts
 
     @property
     def is_secure(self) -> bool:

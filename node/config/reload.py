@@ -46,6 +46,13 @@ LIVE: Mapping[str, str] = {
     "status.token": "from the next page on",
     "status.token_file": "from the next page on",
     "status.allowed_hosts": "from the next page on",
+    "status.open_loopback": "from the next page on",
+    "status.certificate_role": "from the next page on",
+    "status.openid": "from the next sign-in on",
+    "status.url": "from the next page on",
+    "status.session_idle_minutes": "from the next page on",
+    "status.session_hours": "from the next sign-in on",
+    "status.viewer_url": "from the next page on",
 }
 """Keys that a reload puts in force, and when that shows."""
 

@@ -34,6 +34,7 @@ from node.status.health import Health
 HERE = Path(__file__).parent
 
 View = Callable[[Request], Response | Awaitable[Response]]
+FormView = Callable[[Request, Mapping[str, str]], Response]
 GuardedView = Callable[[Request], Awaitable[Response]]
 TOKEN = "token"  # the field of a form that says that the node gave it out
 
@@ -120,6 +121,24 @@ class Site:
             if inspect.iscoroutinefunction(view):
                 return cast(Response, await view(request))
             return cast(Response, await run_in_threadpool(view, request))
+
+        return guarded
+
+    def taking_form(self, view: FormView, role: Role = Role.VIEWER) -> GuardedView:
+        """The view of a small form that was posted, for those who have the role; run in a thread.
+
+        It is given the fields, and looks itself whether the form is ours: by `is_ours`, for a purpose of its own.
+        """
+
+        async def guarded(request: Request) -> Response:
+            refused = await run_in_threadpool(self.refusal, request, role)
+            if refused is not None:
+                return refused
+            try:
+                fields = await fields_of(request)
+            except UnsuitableBody as problem:
+                return self.sentence(request, problem.status, f"{problem.sentence}.")
+            return await run_in_threadpool(view, request, fields)
 
         return guarded
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -14,9 +13,8 @@ from starlette.routing import BaseRoute, Route
 from node.access.identity import Role, identity_of
 from node.actions.preview import Preview
 from node.errors import JobNotFound, NodeError, StudyNotFound
-from node.network.content_encoding import UnsuitableBody
 from node.route.by_hand import UnknownName
-from node.status.forms import NOT_OURS, fields_of
+from node.status.forms import NOT_OURS
 from node.status.site import Site
 
 NOT_THERE = (JobNotFound, StudyNotFound, UnknownName)
@@ -68,16 +66,13 @@ class ConfirmationPages:
         def ask(request: Request) -> Response:
             return self._told(request, lambda: self._asked(request, one, request.query_params))
 
-        async def act(request: Request) -> Response:
-            if (refused := self._site.refusal(request, one.role)) is not None:
-                return refused
-            try:
-                typed = await fields_of(request)
-            except UnsuitableBody as problem:
-                return self._site.sentence(request, problem.status, f"{problem.sentence}.")
-            return await run_in_threadpool(self._told, request, lambda: self._done(request, one, typed))
+        def act(request: Request, typed: Typed) -> Response:
+            return self._told(request, lambda: self._done(request, one, typed))
 
-        return [Route(one.path, self._site.guarded(ask, one.role)), Route(one.path, act, methods=["POST"])]
+        return [
+            Route(one.path, self._site.guarded(ask, one.role)),
+            Route(one.path, self._site.taking_form(act, one.role), methods=["POST"]),
+        ]
 
     def _asked(
         self, request: Request, one: Confirmation, typed: Typed, mistake: str = "", status: int = 200

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -17,10 +16,9 @@ from node.access.identity import Role, identity_of
 from node.config import Configuration
 from node.database.connection import Database
 from node.errors import NodeError
-from node.network.content_encoding import UnsuitableBody
 from node.receive.files_not_taken import FileNotTaken, files_not_taken
 from node.status.failures import ALARMING, JOBS_KEPT, Failures, Group, Kind
-from node.status.forms import NOT_OURS, fields_of
+from node.status.forms import NOT_OURS
 from node.status.site import Site
 
 DAYS = (1, 7, 30)
@@ -56,7 +54,7 @@ class FailuresPage:
         return [
             Route("/failures", self._site.guarded(self._show)),
             Route("/failures/restart", self._site.guarded(self._ask, Role.OPERATOR)),
-            Route("/failures/restart", self._restart, methods=["POST"]),
+            Route("/failures/restart", self._site.taking_form(self._restarted, Role.OPERATOR), methods=["POST"]),
         ]
 
     def _files(self) -> list[FileNotTaken]:
@@ -102,21 +100,12 @@ class FailuresPage:
             group=group,
             days=days,
             most=JOBS_KEPT,
-            token=self._site.forms.token(PURPOSE, identity_of(request).name, group.key),
+            token=self._site.form_token(request, PURPOSE, group.key),
         )
-
-    async def _restart(self, request: Request) -> Response:
-        if (refused := self._site.refusal(request, Role.OPERATOR)) is not None:
-            return refused
-        try:
-            fields = await fields_of(request)
-        except UnsuitableBody as problem:
-            return self._site.sentence(request, problem.status, f"{problem.sentence}.")
-        return await run_in_threadpool(self._restarted, request, fields)
 
     def _restarted(self, request: Request, fields: Mapping[str, str]) -> Response:
         key, who = fields.get("group", ""), identity_of(request).name
-        if not self._site.forms.is_ours(fields.get("token", ""), PURPOSE, who, key):
+        if not self._site.is_ours(request, fields.get("token", ""), PURPOSE, key):
             return self._site.sentence(request, HTTPStatus.FORBIDDEN, NOT_OURS)
         days, _, _ = _asked(fields)
         group = self._group(key, days)

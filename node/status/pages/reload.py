@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -12,8 +12,7 @@ from starlette.routing import BaseRoute, Route
 from node.access.identity import Role, identity_of
 from node.actions.reloading import ReloadActions
 from node.errors import NodeError
-from node.network.content_encoding import UnsuitableBody
-from node.status.forms import NOT_OURS, fields_of
+from node.status.forms import NOT_OURS
 from node.status.site import Site
 
 PATH = "/reload"
@@ -28,7 +27,10 @@ class ReloadPage:
 
     def routes(self) -> list[BaseRoute]:
         """One address, to ask and to act."""
-        return [Route(PATH, self._site.guarded(self._ask, Role.OPERATOR)), Route(PATH, self._act, methods=["POST"])]
+        return [
+            Route(PATH, self._site.guarded(self._ask, Role.OPERATOR)),
+            Route(PATH, self._site.taking_form(self._act, Role.OPERATOR), methods=["POST"]),
+        ]
 
     def _ask(self, request: Request) -> Response:
         return self._site.quiet_page(
@@ -42,21 +44,12 @@ class ReloadPage:
             token=self._site.form_token(request),
         )
 
-    async def _act(self, request: Request) -> Response:
-        if (refused := self._site.refusal(request, Role.OPERATOR)) is not None:
-            return refused
-        try:
-            typed = await fields_of(request)
-        except UnsuitableBody as problem:
-            return self._site.sentence(request, problem.status, f"{problem.sentence}.")
+    def _act(self, request: Request, typed: Mapping[str, str]) -> Response:
+        """What became of it. No redirect: the answer is kept nowhere, and to send the form again does no harm."""
         if not self._site.is_ours(request, typed.get("token", "")):
             return self._site.sentence(request, HTTPStatus.FORBIDDEN, NOT_OURS)
-        return await run_in_threadpool(self._reloaded, request, identity_of(request).name)
-
-    def _reloaded(self, request: Request, by: str) -> Response:
-        """What became of it. No redirect: the answer is kept nowhere, and to send the form again does no harm."""
         try:
-            outcome = self._actions.reload(by)
+            outcome = self._actions.reload(identity_of(request).name)
         except NodeError as error:
             return self._site.sentence(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{error}.")
         status = HTTPStatus.OK if outcome.taken else HTTPStatus.UNPROCESSABLE_ENTITY

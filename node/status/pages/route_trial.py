@@ -11,7 +11,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -21,7 +20,6 @@ from node.config import Configuration
 from node.config.routes_section import NoRoutes, RoutesSection, routes_in, with_route, without_route
 from node.database.connection import Database
 from node.errors import ConfigurationError, NodeError
-from node.network.content_encoding import UnsuitableBody
 from node.reading import Reader
 from node.route.changes import route_changes
 from node.route.draft import Draft, Remark, draft
@@ -32,7 +30,7 @@ from node.route.trial import Comparing, Failed, Place, Trial, with_read
 from node.route.trial_cost import PipelineCost, trial_costs
 from node.route.trial_reading import TrialReader
 from node.status.completions import in_text, of_field
-from node.status.forms import NOT_OURS, fields_of
+from node.status.forms import NOT_OURS
 from node.status.route_form import LEVELS, RouteForm, WrongField, form_of, values_of
 from node.status.site import Site
 from pipelines.monai_bundle.settings import PREFIX
@@ -128,16 +126,7 @@ class RouteTrialPage:
     ) -> Callable[[Request], Any]:
         """A view of a form that was sent, for those who have the role."""
 
-        async def view(request: Request) -> Response:
-            if (refused := self._site.refusal(request, role)) is not None:
-                return refused
-            try:
-                fields = await fields_of(request)
-            except UnsuitableBody as problem:
-                return self._site.sentence(request, problem.status, f"{problem.sentence}.")
-            return await run_in_threadpool(self._answered, answer, request, fields)
-
-        return view
+        return self._site.taking_form(lambda request, fields: self._answered(answer, request, fields), role)
 
     def _answered(
         self,
@@ -213,7 +202,7 @@ class RouteTrialPage:
             return self._page(request, editing, judged)
         problem = ""
         if "sure" in fields:
-            if not self._site.forms.is_ours(fields.get("token", ""), PURPOSE, who):
+            if not self._site.is_ours(request, fields.get("token", ""), PURPOSE):
                 return self._site.sentence(request, HTTPStatus.FORBIDDEN, NOT_OURS)
             try:
                 self._apply_routes(judged.draft.text, who, editing.seen)
@@ -225,7 +214,7 @@ class RouteTrialPage:
             request,
             "route_apply.html",
             HTTPStatus.CONFLICT if problem else HTTPStatus.OK,
-            token=self._site.forms.token(PURPOSE, who),
+            token=self._site.form_token(request, PURPOSE),
             problem=problem,
             changes=route_changes(self._configuration, judged.draft.configuration),
             **self._about(request, editing, judged),

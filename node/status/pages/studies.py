@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -15,8 +14,6 @@ from starlette.routing import BaseRoute, Route
 from node.access.identity import identity_of
 from node.config import Configuration
 from node.database.connection import Database
-from node.network.content_encoding import UnsuitableBody
-from node.status.forms import fields_of
 from node.status.site import Site
 from node.status.study_search import (
     LOOKED_THROUGH,
@@ -67,7 +64,7 @@ class StudiesPage:
         """The list, and the form that finds studies by their numbers."""
         return [
             Route("/studies", self._site.guarded(self._show)),
-            Route("/studies", self._by_number, methods=["POST"]),
+            Route("/studies", self._site.taking_form(self._by_number), methods=["POST"]),
         ]
 
     def _show(self, request: Request) -> Response:
@@ -114,20 +111,11 @@ class StudiesPage:
             reasons_looked_through=REASONS_LOOKED_THROUGH,
         )
 
-    async def _by_number(self, request: Request) -> Response:
+    def _by_number(self, request: Request, fields: Mapping[str, str]) -> Response:
         """Lead to the address of the studies with a number: it holds a digest of it, and no number.
 
         It is posted so that no proxy's log has the number; it changes nothing, and needs no token of the form.
         """
-        if (refused := await run_in_threadpool(self._site.refusal, request)) is not None:
-            return refused
-        try:
-            fields = await fields_of(request)
-        except UnsuitableBody as problem:
-            return self._site.sentence(request, problem.status, f"{problem.sentence}.")
-        return await run_in_threadpool(self._found, request, fields)
-
-    def _found(self, request: Request, fields: Mapping[str, str]) -> Response:
         key = marking_key(self._data)
         accession, patient = (fields.get(name, "").strip() for name in NUMBERS)
         if patient and not identity_of(request).sees_patients:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -13,8 +12,7 @@ from starlette.routing import BaseRoute, Route
 from node.config import Configuration
 from node.database.connection import Database
 from node.errors import JobNotFound
-from node.network.content_encoding import UnsuitableBody
-from node.status.forms import NOT_OURS, fields_of
+from node.status.forms import NOT_OURS
 from node.status.overview import Overview
 from node.status.site import TOKEN, Site
 from node.verdicts import answers
@@ -39,25 +37,17 @@ class VerdictPage:
         if not self._enabled:
             return []
         return [
-            Route("/jobs/{job_id}/verdict", self.form),
-            Route("/jobs/{job_id}/verdict", self.take, methods=["POST"]),
+            Route("/jobs/{job_id}/verdict", self._site.guarded(self.form)),
+            Route("/jobs/{job_id}/verdict", self._site.taking_form(self.take), methods=["POST"]),
         ]
 
     def form(self, request: Request) -> Response:
         """The form as it is before anything is said."""
-        if (refused := self._site.refusal(request)) is not None:
-            return refused
         return self._answered(request, lambda job_id: self._page(request, job_id, {}, (), HTTPStatus.OK))
 
-    async def take(self, request: Request) -> Response:
+    def take(self, request: Request, fields: Mapping[str, str]) -> Response:
         """Take the form; show it again, with what is wrong, where it cannot be taken."""
-        if (refused := await run_in_threadpool(self._site.refusal, request)) is not None:
-            return refused
-        try:
-            fields = await fields_of(request)
-        except UnsuitableBody as problem:
-            return self._site.sentence(request, problem.status, f"{problem.sentence}.")
-        return await run_in_threadpool(self._answered, request, lambda job_id: self._taken(request, job_id, fields))
+        return self._answered(request, lambda job_id: self._taken(request, job_id, fields))
 
     def _taken(self, request: Request, job_id: str, fields: Mapping[str, str]) -> Response:
         report = fields.get("report", "")
