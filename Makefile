@@ -70,6 +70,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/knee_oa_risk.py --patients 10
 	$(BIN)/python -m benchmarks.encoding --turns 1
 	$(BIN)/python -m benchmarks.segmentation --segments 8 --shape 40 128 128
+	$(BIN)/python benchmarks/page_times.py --studies 5000
 	$(BIN)/python benchmarks/attacks.py --only deflated,empty-items,repetitions,half-headers,strangers --scale 0.1
 
 # once a day, because the answer changes without the packages; where the index could not be asked, the next time again

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, Text, case, cast, func, or_, select
+from sqlalchemy import Select, Text, case, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
 from dicom_sr.rejection_reasons import RejectionReason
@@ -26,10 +26,8 @@ from node.database.queries import (
     in_chunks,
     job_views,
 )
-from node.database.states import AssociationOutcome
 from node.database.tables import (
     NOT_STORED,
-    RECORD_NOT_READ,
     AssociationRow,
     AuditRow,
     DecisionRow,
@@ -82,18 +80,6 @@ class GivenUp:
     reason: str
     images: int
     first: str  # SOP Instance UID
-
-
-@dataclass(frozen=True)
-class RecordNotRead:
-    """Messages or bundles of patient records that ended what reads them, of one sender within an hour."""
-
-    first: datetime
-    last: datetime
-    sender: str
-    way: str  # HL7 or FHIR
-    reason: str
-    times: int
 
 
 @dataclass(frozen=True)
@@ -294,22 +280,6 @@ class Overview:
         shown = _of_each_sender(sorted(found, key=lambda one: one.last, reverse=True), limit)
         return shown, everything - sum(one.instances for one in shown)
 
-    def records_not_read(self, limit: int) -> list[RecordNotRead]:
-        """Messages and bundles of patient records that could not be read, the latest first."""
-        query = select(AuditRow).where(AuditRow.what == RECORD_NOT_READ).order_by(AuditRow.id.desc()).limit(limit)
-        with self._session() as session:
-            return [
-                RecordNotRead(
-                    row.at,
-                    datetime.fromisoformat(row.detail["until"]),
-                    row.who,
-                    row.detail["way"],
-                    row.detail["reason"],
-                    row.detail["times"],
-                )
-                for row in session.scalars(query)
-            ]
-
     def study(self, uid: str) -> StudyView | None:
         """One study with its series and decisions; None where the node has none of that UID."""
         with self._session() as session:
@@ -343,16 +313,6 @@ class Overview:
         with self._session() as session:
             found = outbox.failing(session, now - timedelta(seconds=FAILING_S))
         return "; ".join(map(_not_taken, found)) or None
-
-    def refused_associations(self, limit: int) -> Sequence[AssociationRow]:
-        """Who was turned away, or not offered all that was asked for, the latest first."""
-        with self._session() as session:
-            return session.scalars(
-                select(AssociationRow)
-                .where(or_(AssociationRow.outcome == AssociationOutcome.REFUSED, AssociationRow.contexts_refused != ""))
-                .order_by(AssociationRow.started.desc())
-                .limit(limit)
-            ).all()
 
 
 def _not_taken(destination: outbox.Failing) -> str:

@@ -113,15 +113,16 @@ class Present:
         """The numbers as of `now`."""
         ended = (JobState.DONE, JobState.FAILED, JobState.UNSUITABLE)
         with self._session() as session:
-            of_day = [
+            done, failed, unsuitable = (
                 _up_to(session, select(JobRow.id).where(JobRow.state == state, JobRow.created >= now - DAY))
                 for state in ended
-            ]
+            )
             latest = select(AuditRow.at, AuditRow.times).where(AuditRow.what == NOT_STORED)
             latest_ones = latest.order_by(AuditRow.id.desc()).limit(UP_TO // 10).subquery()
             not_stored = session.scalar(select(func.sum(latest_ones.c.times)).where(latest_ones.c.at >= now - DAY))
         jobs = {state.value: sum(queue.counts.get(state, 0) for queue in queues) for state in UNDER_WAY}
-        return Numbers(jobs, *of_day, sum(one.waiting for one in destinations), not_stored or 0)
+        waiting = sum(one.waiting for one in destinations)
+        return Numbers(jobs, done, failed, unsuitable, waiting, not_stored or 0)
 
     def reception(self, now: datetime) -> Reception:
         """Who sends, and how much came within the hour."""
@@ -201,10 +202,7 @@ class Present:
             for state in (*taken, OutboxState.REFUSED)
         }
         delivered = sum(_up_to(session, of_state[state].where(OutboxRow.delivered >= now - DAY)) for state in taken)
-        if failing is not None:
-            state, since = ("not everything" if failing.takes_some else "down"), failing.since
-        else:
-            state, since = ("up", _up_since(lines)) if lines else ("not used yet", None)
+        state, since = _state(lines, failing)
         return DestinationNow(
             name=name,
             where=self._destinations.get(name, "no longer in the configuration"),
@@ -222,6 +220,13 @@ class Present:
 def _up_to(session: Session, query: Select[Any]) -> int:
     """How many rows there are, counted to `UP_TO`."""
     return session.scalar(select(func.count()).select_from(query.limit(UP_TO).subquery())) or 0
+
+
+def _state(lines: Sequence[tuple[datetime, int]], failing: outbox.Failing | None) -> tuple[str, datetime | None]:
+    """Whether a destination takes what it is sent, in a word or two, and since when."""
+    if failing is not None:
+        return ("not everything" if failing.takes_some else "down"), failing.since
+    return ("up", _up_since(lines)) if lines else ("not used yet", None)
 
 
 def _up_since(lines: Sequence[tuple[datetime, int]]) -> datetime:

@@ -7,7 +7,7 @@ fill it, it says how far it has looked and where to go on. So no search takes lo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Self
 from urllib.parse import urlencode
@@ -110,7 +110,8 @@ class Search:
 
     def without(self, name: str) -> str:
         """The address of what is asked for, but for one thing."""
-        return replace(self, **{name: None if name in ("since", "until") else ""}).path()
+        asked = {key: value for key, value in self.asked.items() if key != name}
+        return f"/studies?{urlencode(asked)}" if asked else "/studies"
 
 
 def _day(text: str, name: str) -> date | None:
@@ -159,7 +160,6 @@ class Page:
     older: Place | None = None  # of the last, where there may be older ones
     looked_back_to: datetime | None = None  # where the page is not full, as enough was looked through
     unread: bool = False  # there are studies whose accession number is not known yet
-    notes: Sequence[str] = field(default_factory=tuple)
 
 
 def state_in_word(row: StudyRow, states: set[str], decided: bool) -> str:
@@ -185,13 +185,17 @@ class StudySearch:
             if after is not None:
                 rows.reverse()
             lines = _lines(session, rows)
+            newer: Place | None
+            older: Place | None
             first = Place(rows[0].last_received, rows[0].study_instance_uid) if rows else None
             last = Place(rows[-1].last_received, rows[-1].study_instance_uid) if rows else None
             looked_back_to = None
             if after is not None:
-                newer, older = (first if more or end is not None else None), last or after
+                newer = first if more or end is not None else None
+                older = last or after
             else:
-                newer, older = (first or before) if before is not None else None, last if more else None
+                newer = (first or before) if before is not None else None
+                older = last if more else None
                 if not more and end is not None:
                     older, looked_back_to = end, end.at
             unread = bool(search.accession) and not rows and without_accession(session)
@@ -313,11 +317,12 @@ def _lines(session: Session, rows: Sequence[StudyRow]) -> tuple[StudyLine, ...]:
         before = counts.get(study, (0, 0))
         counts[study] = (before[0] + series, before[1] + instances)
     jobs = dict[str, list[JobLine]]()
-    columns = (JobRow.study_instance_uid, JobRow.id, JobRow.pipeline, JobRow.state, JobRow.reason, JobRow.shadow)
-    for study, *job, withdrawn in session.execute(
-        select(*columns, JobRow.withdrawn).where(JobRow.study_instance_uid.in_(uids)).order_by(JobRow.created)
+    said = (JobRow.id, JobRow.pipeline, JobRow.state, JobRow.reason, JobRow.shadow, JobRow.withdrawn.is_not(None))
+    of_studies = select(JobRow.study_instance_uid, *said).where(JobRow.study_instance_uid.in_(uids))
+    for study, job_id, pipeline, state, reason, shadow, withdrawn in session.execute(
+        of_studies.order_by(JobRow.created)
     ):
-        jobs.setdefault(study, []).append(JobLine(*job, withdrawn=withdrawn is not None))
+        jobs.setdefault(study, []).append(JobLine(job_id, pipeline, state, reason, shadow, withdrawn))
     why = _why(session, [uid for uid in uids if uid not in jobs])
     return tuple(
         StudyLine(

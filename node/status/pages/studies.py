@@ -115,8 +115,11 @@ class StudiesPage:
         )
 
     async def _by_number(self, request: Request) -> Response:
-        """Lead to the address of the studies with a number: it holds a digest of it, and no number."""
-        if (refused := self._site.refusal(request)) is not None:
+        """Lead to the address of the studies with a number: it holds a digest of it, and no number.
+
+        It is posted so that no proxy's log has the number; it changes nothing, and needs no token of the form.
+        """
+        if (refused := await run_in_threadpool(self._site.refusal, request)) is not None:
             return refused
         try:
             fields = await fields_of(request)

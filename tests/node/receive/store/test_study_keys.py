@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dicom_sr import phantoms
 from node.database.connection import Database
 from node.database.tables import InstanceRow, StudyKeyRow, StudyRow
 from node.errors import StorageAway
@@ -52,7 +52,7 @@ def test_receipts_say_by_what_their_study_is_found(tmp_path: Path, database: Dat
 
 def test_a_receipt_of_an_earlier_version_is_read_and_says_nothing_of_the_accession_number() -> None:
     entry = stored(1, "P1", "A1")
-    earlier = encode(type("Stored", (tuple,), {})(entry[:-1]))  # type: ignore[arg-type]
+    earlier = encode(type("Stored", (tuple,), {})(entry[:-1]))
     read = decode(earlier.rstrip())
     assert isinstance(read, Stored)
     assert read.accession is None
@@ -111,6 +111,6 @@ def test_what_cannot_be_read_now_is_left_for_the_next_start(tmp_path: Path, data
         assert without_accession(session)
 
 
-def _with_accession(ds: phantoms.Dataset, number: str) -> phantoms.Dataset:
+def _with_accession(ds: Dataset, number: str) -> Dataset:
     ds.AccessionNumber = number
     return ds

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydicom.dataset import Dataset
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from dicom_sr import phantoms
 from node.config import Configuration, StatusSettings
 from node.database.connection import Database
 from node.database.tables import AuditRow, InstanceRow, ObjectRow
@@ -54,7 +54,7 @@ def client(
         yield client
 
 
-def _named(ds: phantoms.Dataset) -> phantoms.Dataset:
+def _named(ds: Dataset) -> Dataset:
     ds.PatientName, ds.PatientID, ds.PatientBirthDate = "Tester^Anna^Maria", "PID 7", "19610203"
     ds.AccessionNumber, ds.StudyDescription, ds.StudyDate = "ACC/7", "Hand both sides", "20260501"
     return ds
