@@ -3,6 +3,16 @@
 ``python -m benchmarks.route_trial`` makes a database of 2,000 studies within seven days in a temporary folder, judges
 several changes of the routes by what their decisions noted, and asks for the pages; ``--studies 100000`` does so with a
 year of studies. Each figure is the median of five.
+
+Measured on 1 Dec 2026 on two cores that other work wanted too (load 5), SQLite, 7 days with 2,000 studies, 10,000
+series and 22,000 decisions; in brackets, of 100,000 studies in a year:
+
+===============================  ==================
+trial of a route of series       1.3 s (1.9 s)
+trial of a route of studies      0.7 s (1.5 s)
+the page of routes               53 ms (164 ms)
+models; failures of 30 days      9; 11 ms (80; 87 ms)
+===============================  ==================
 """
 
 from __future__ import annotations

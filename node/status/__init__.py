@@ -4,5 +4,5 @@
 node is at now, `study_search` the list of studies, `overview` one study, `patients_shown` what names a patient.
 
 Tests: `patients_shown` is what the page of a study shows; `pages/test_study.py` reads it there. `remedies` is tested
-with `failures`; `model_list` and `shadow_agreement` in `tests/node/status/pages/test_models.py`.
+with `failures`, `model_list` and `shadow_agreement` in `pages/test_models.py`.
 """

@@ -269,7 +269,7 @@ def test_one_signs_in_by_the_keyboard_and_without_a_script(url: str, browser: Br
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{url}/account")
     page.get_by_role("button", name="sign out").press("Enter")
-    assert page.get_by_role("status").inner_text() == "You are signed out."
+    assert page.locator("main").get_by_role("status").inner_text() == "You are signed out."
     context.close()
 
 
