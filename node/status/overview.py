@@ -401,7 +401,11 @@ class Overview:
             (view,) = _study_views(session, [row], JOBS_SHOWN)
             series = _series(session, uid)
             return replace(
-                view, series=series, decisions=_decisions(session, uid), patients=_patients(session, uid, series)
+                view,
+                jobs=self._with_places(session, view.jobs),
+                series=series,
+                decisions=_decisions(session, uid),
+                patients=_patients(session, uid, series),
             )
 
     def capture(self, sop_instance_uid: str) -> str | None:
