@@ -51,7 +51,7 @@ from node.study.images import store_is_away
 from node.study.patients import Person, marking_key
 from pipelines.base import answers_from_record
 from pipelines.context import ClinicalContext
-from pipelines.registry import UnknownPipeline, pipeline_type
+from pipelines.registry import pipeline_type
 
 log = logging.getLogger(__name__)
 
@@ -847,7 +847,7 @@ def is_prompt(pipeline: str) -> bool:
     """Whether a pipeline looks at no image, so that its jobs do not wait behind those that do."""
     try:
         return answers_from_record(pipeline_type(pipeline))
-    except UnknownPipeline:
+    except (LookupError, ImportError):  # it is not installed, or cannot be imported: its worker says so
         return False
 
 

@@ -76,7 +76,7 @@ QUEUE = "jobs"
 PROMPT = "prompt"  # jobs that a worker is not long at, or that go before those that were claimed already
 HELD = "held"  # jobs of a route that is paused; nobody listens to it
 APPLICATION_VERSION = "1"  # constant: DBOS would strand the jobs of another version; add steps with DBOS.patch
-POLL_S = 0.25
+POLL_S, PROMPT_POLL_S = 0.25, 0.5  # an idle node spends most of its processor time on them
 AHEAD = 6  # jobs claimed beyond those that run, so that the next one need not wait for a poll
 PROMPT_AT_ONCE = 16  # jobs claimed beyond these
 PAUSES_S = 1.0  # how often is looked whether a route was paused, or goes on
@@ -312,9 +312,9 @@ class JobEngine:
         DBOS(config=configuration)
         DBOS.listen_queues([QUEUE, PROMPT])
         # With the client, before the launch: else the queue's first poll goes by the settings of the last start.
-        for queue, at_once in ((QUEUE, run.workers + AHEAD), (PROMPT, PROMPT_AT_ONCE)):
+        for queue, at_once, poll_s in ((QUEUE, run.workers + AHEAD, POLL_S), (PROMPT, PROMPT_AT_ONCE, PROMPT_POLL_S)):
             self._client.register_queue(
-                queue, worker_concurrency=at_once, polling_interval_sec=POLL_S, on_conflict="always_update"
+                queue, worker_concurrency=at_once, polling_interval_sec=poll_s, on_conflict="always_update"
             )
         DBOS.launch()
         for loop in self._loops:

@@ -230,18 +230,11 @@ class Overview:
     def _session(self) -> Session:
         return Session(self._database, expire_on_commit=False)
 
-    def _with_places(self, session: Session, jobs: Sequence[JobView]) -> tuple[JobView, ...]:
-        """The jobs, those in the queue with their places."""
-        if not any(job.row.state == JobState.QUEUED for job in jobs):
-            return tuple(jobs)
-        places = queue_places(session, self._workers, datetime.now(UTC))
-        return tuple(replace(job, place=places.get(job.row.id)) for job in jobs)
-
     def job(self, job_id: str) -> JobView | None:
         """One job."""
         with self._session() as session:
             row = session.get(JobRow, job_id)
-            return next(iter(self._with_places(session, job_views(session, [row]))), None) if row else None
+            return next(iter(with_places(session, job_views(session, [row]), self._workers)), None) if row else None
 
     def is_with_its_study(self, job: JobRow) -> bool:
         """Whether the page of its study shows the job."""
@@ -294,7 +287,7 @@ class Overview:
             return StudyView(
                 row,
                 totals,
-                _job_views(session, uid) if totals.jobs else (),
+                with_places(session, _job_views(session, uid), self._workers) if totals.jobs else (),
                 _other_studies(session, uid),
                 tuple(_given_up(session, [uid]).get(uid, ())),
                 series,
@@ -323,6 +316,14 @@ def _not_taken(destination: outbox.Failing) -> str:
     waiting = counted(destination.waiting, "object")
     since = f"{destination.since:%Y-%m-%d %H:%M:%S} UTC"
     return f"{destination.destination} {how} since {since}; tried again, {waiting} to be sent"
+
+
+def with_places(session: Session, jobs: Sequence[JobView], workers: int) -> tuple[JobView, ...]:
+    """The jobs, those in the queue with their places."""
+    if not any(job.row.state == JobState.QUEUED for job in jobs):
+        return tuple(jobs)
+    places = queue_places(session, workers, datetime.now(UTC))
+    return tuple(replace(job, place=places.get(job.row.id)) for job in jobs)
 
 
 def _of_each_sender(found: Sequence[NotStored], limit: int) -> list[NotStored]:

@@ -20,6 +20,7 @@ from node.database.outbox import UNCONFIRMED
 from node.database.queries import UNDER_WAY, JobView, in_chunks, job_views
 from node.database.states import OutboxState
 from node.database.tables import NOT_STORED, AssociationRow, AuditRow, InstanceRow, JobRow, LaneRow, OutboxRow
+from node.status.overview import with_places
 
 HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
 BIN_S = 120  # of the curve of the last hour
@@ -102,8 +103,8 @@ class Numbers:
 class Present:
     """Reads the node's records; changes nothing."""
 
-    def __init__(self, database: Database, destinations: Mapping[str, str]) -> None:
-        self._database = database
+    def __init__(self, database: Database, destinations: Mapping[str, str], workers: int = 1) -> None:
+        self._database, self._workers = database, workers
         self._destinations = destinations  # by name: where it is
 
     def _session(self) -> Session:
@@ -163,7 +164,7 @@ class Present:
             for state in (JobState.RUNNING, JobState.QUEUED, JobState.SENDING):
                 query = select(JobRow).where(JobRow.state == state).order_by(JobRow.created, JobRow.id)
                 rows += session.scalars(query.limit(UNDER_WAY_SHOWN - len(rows)))
-            return tuple(job_views(session, rows))
+            return with_places(session, job_views(session, rows), self._workers)
 
     def requests(self) -> tuple[JobView, ...]:
         """Jobs that are about no study; the latest first."""

@@ -40,7 +40,8 @@ class NowPage:
         self, site: Site, configuration: Configuration, database: Database, health: Health, workers: Workers
     ) -> None:
         self._site, self._health, self._workers = site, health, workers
-        self._present = Present(database, {name: where(of) for name, of in configuration.destinations.items()})
+        destinations = {name: where(of) for name, of in configuration.destinations.items()}
+        self._present = Present(database, destinations, configuration.run.workers)
         self._asked_for, self._search = AskedFor(database), StudySearch(database)
         self._receivers = tuple(receivers(configuration))
 

@@ -22,7 +22,9 @@ def s(seconds: float) -> datetime:
 
 
 def queued(number: int, **more: Any) -> dict[str, Any]:
-    return job_row(f"{number:032x}", **{"state": JobState.QUEUED, "created": s(number), "priority": 100, **more})
+    return job_row(
+        f"{number:032x}", **{"state": JobState.QUEUED, "created": s(number), "priority": 100, "reason": "", **more}
+    )
 
 
 def done(database: Database, number: int, pipeline: str, *changes: tuple[str, float]) -> None:

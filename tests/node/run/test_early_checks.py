@@ -18,6 +18,7 @@ from node.database.tables import JobRow
 from node.reading import HERE
 from node.run.early_checks import LONG_S, EarlyChecks
 from node.run.job_engine import AHEAD, JobEngine
+from pipelines import registry
 from pipelines.context import ClinicalContext
 from tests.node.run.trial import CREATED, Bench, bench, install_trial
 from tests.waiting import until
@@ -58,12 +59,14 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
     with pytest.MonkeyPatch.context() as patch, bench(folder) as made:
         patch.setenv("PYTHONPATH", paths)
         patch.syspath_prepend(str(folder / "site"))  # the node, too, knows the pipelines
+        registry._entry_points.cache_clear()
         engine = JobEngine(made.configuration, made.database, HERE, beat_s=0.5)
         engine.start()
         try:
             yield Busy(made, engine, folder / "hold", AHEAD + 3)
         finally:
             engine.stop()
+    registry._entry_points.cache_clear()
 
 
 def test_only_the_job_that_a_worker_is_at_is_running(busy: Busy) -> None:

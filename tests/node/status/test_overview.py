@@ -306,7 +306,7 @@ def test_a_queued_job_is_shown_with_what_is_before_it(
         job = morning.job(session, 11, "1.2.1", "queued", 30)
     with client_of(build_app(configuration, database), accept="text/html") as client:
         assert "1 job before it, 1 running" in client.get("/").text
-        assert "1 job before it, 1 running" in client.get(f"/jobs/{job}").text
+        assert "1 job before it, 1 running" in client.get(f"/jobs/{job}", follow_redirects=True).text
 
 
 def _given_up(study: str, morning: Morning) -> InstanceRow:
