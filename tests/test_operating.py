@@ -21,6 +21,7 @@ from node.actions.reloading import ReloadActions
 from node.actions.routes_file import RoutesFile
 from node.commands.pauses import pause, resume
 from node.commands.reload import reload
+from node.config.routes_section import RoutesSection
 from node.database.tables import AssociationRow, AuditRow, InstanceRow, JobRow
 from tests.node.status.pages.acting_page import act_on, hidden
 from tests.running import SENDER, RunningNode
@@ -207,11 +208,11 @@ def test_what_is_uploaded_is_decided_about_and_acted_on_from_the_page(node: Runn
 def test_routes_that_are_applied_are_in_the_file_and_in_force(node: RunningNode) -> None:
     configuration = read_fit(node.config).configuration
     file = RoutesFile(node.config, node.database)
-    text, seen = file.read()
-    file.apply(text.replace("CT", "MR"), "kim", seen=seen)
+    section = RoutesSection.of(node.config)
+    file.apply(section.text.replace("CT", "MR"), "kim", seen=section.digest)
     outcome = ReloadActions(node.config, configuration).reload("kim")
     assert (outcome.in_force, outcome.wrong) == (("routes.load.when.Modality",), ())
-    assert outcome.digest == file.read()[1]
+    assert outcome.digest == RoutesSection.of(node.config).digest
     kinds = node.all(select(AuditRow.what).order_by(AuditRow.id))
     assert kinds == ["configuration in force", "routes changed", "configuration in force"]
 

@@ -14,14 +14,13 @@ import yaml
 from sqlalchemy.orm import Session
 
 from node.actions.configuration import read_fit
+from node.config.routes_section import KEY, RoutesSection
 from node.config.yaml_file import YamlFile
 from node.database import audit
 from node.database.connection import Database
 from node.database.tables import ROUTES_CHANGED
 from node.errors import ConfigurationError, NodeError
 from node.files import copy_whole, write_whole
-
-SECTION = "routes"
 
 
 class ChangedMeanwhile(NodeError):
@@ -41,19 +40,6 @@ class RoutesFile:
 
     def __init__(self, path: Path, database: Database) -> None:
         self._path, self._database = path.absolute(), database
-
-    def read(self) -> tuple[str, str]:
-        """The section as it stands in the file, with its comments, and the file's digest; empty where it has none.
-
-        Raises
-        ------
-        ConfigurationError
-            If the file cannot be read.
-        """
-        file = YamlFile(self._path)
-        lines = file.section(SECTION)
-        text = file.text.split("\n")
-        return ("\n".join(text[lines.start : lines.stop]) if lines else ""), file.digest
 
     def apply(self, routes: str | Mapping[str, Any], by: str, *, seen: str) -> Path:
         """Write the file with these routes; the copy of the file before, which lies beside it.
@@ -102,14 +88,9 @@ class RoutesFile:
     def _with(self, routes: str | Mapping[str, Any], seen: str) -> str:
         """The text of the file with other routes."""
         file = self._require(seen)
-        lines = file.text.split("\n")
-        section = file.section(SECTION)
-        new = _as_section(routes).rstrip("\n").split("\n")
-        if section is not None:
-            return "\n".join([*lines[: section.start], *new, *lines[section.stop :]])
         if not isinstance(file.values, dict) or file.in_brackets:
             raise ConfigurationError(f"{self._path}: is written with brackets; routes can be changed by hand only")
-        return "\n".join([file.text.rstrip("\n"), "", *new, ""])
+        return RoutesSection.in_text(self._path, file.text).whole(_as_section(routes))
 
     def _checked(self, text: str, target: Path) -> str:
         """The text, if a node can work by it; it is looked at in the same folder, as paths in it are relative."""
@@ -134,7 +115,7 @@ def _as_section(routes: str | Mapping[str, Any]) -> str:
         If a text is no YAML, or is not the section alone.
     """
     if not isinstance(routes, str):
-        content = {SECTION: dict(routes)}
+        content = {KEY: dict(routes)}
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)
     text = routes.replace("\r\n", "\n").replace("\r", "\n")
     try:
@@ -142,11 +123,11 @@ def _as_section(routes: str | Mapping[str, Any]) -> str:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigurationError(f"{SECTION}: {where}is not YAML: {getattr(error, 'problem', None)}") from error
-    if isinstance(found, dict) and list(found) == [SECTION]:
+        raise ConfigurationError(f"{KEY}: {where}is not YAML: {getattr(error, 'problem', None)}") from error
+    if isinstance(found, dict) and list(found) == [KEY]:
         return text
     if found is not None and not isinstance(found, dict):
-        raise ConfigurationError(f"{SECTION}: should be routes by name, each with when, pipeline and destinations")
+        raise ConfigurationError(f"{KEY}: should be routes by name, each with when, pipeline and destinations")
     if not found:
-        return f"{SECTION}: {{}}"
-    return f"{SECTION}:\n" + "\n".join(f"  {line}" if line.strip() else "" for line in text.split("\n"))
+        return f"{KEY}: {{}}"
+    return f"{KEY}:\n" + "\n".join(f"  {line}" if line.strip() else "" for line in text.split("\n"))

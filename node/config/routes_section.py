@@ -5,7 +5,6 @@ What is not changed keeps its lines as they were written, comments too.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,8 +45,8 @@ class RoutesSection:
         ConfigurationError
             If the file is no YAML.
         """
-        section, content = cls.in_text(path, YamlFile(path).text), path.read_bytes()
-        return replace(section, digest=hashlib.sha256(content).hexdigest())
+        file = YamlFile(path)
+        return replace(cls.in_text(path, file.text), digest=file.digest)
 
     @classmethod
     def in_text(cls, path: Path, text: str) -> RoutesSection:

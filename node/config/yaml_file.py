@@ -100,18 +100,6 @@ class YamlFile:
         """Whether the whole is one mapping in brackets, as JSON is."""
         return isinstance(self._root, yaml.MappingNode) and bool(self._root.flow_style)
 
-    def section(self, key: str) -> range | None:
-        """The lines (from 0) that a key of the outermost mapping takes up, without what stands between it and the next.
-
-        None where there is no such key, or all is in brackets.
-        """
-        if not isinstance(self._root, yaml.MappingNode) or self.in_brackets:
-            return None
-        for name, value in self._root.value:
-            if name.value == key:
-                return range(name.start_mark.line, _last_line(value) + 1)
-        return None
-
     def line(self, key: str) -> int | None:
         """The line (from 1) on which `key` stands, or that of the nearest part of it that is there."""
         return self._found(key)[0]
@@ -206,15 +194,6 @@ class YamlFile:
                     )
                 seen.setdefault(name.value, line)
                 yield from self._repeated_keys(value, f"{key}.")
-
-
-def _last_line(node: yaml.Node) -> int:
-    """The last line (from 0) of a value; the parser has a block end where the next key begins."""
-    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
-        last = node.value[-1]
-        return _last_line(last[1] if isinstance(last, tuple) else last)
-    ends_above = node.end_mark.column == 0 and node.end_mark.line > node.start_mark.line
-    return node.end_mark.line - 1 if ends_above else node.end_mark.line
 
 
 def _values(text: str) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from node.actions.routes_file import ChangedMeanwhile, RoutesFile
 from node.config import read
+from node.config.routes_section import RoutesSection
 from node.database.tables import ROUTES_CHANGED
 from node.errors import ConfigurationError
 from tests.node.actions.acting import Acting
@@ -44,8 +45,7 @@ def routes(file: Path, act: Acting) -> RoutesFile:
 
 def test_only_the_routes_are_replaced_and_the_file_before_is_kept(file: Path, routes: RoutesFile, act: Acting) -> None:
     before = file.read_text()
-    text, digest = routes.read()
-    assert text == ROUTES.rstrip("\n")
+    digest = RoutesSection.of(file).digest
     kept = routes.apply(NEW, "kim", seen=digest)
     assert file.read_text() == HEAD + NEW + TAIL
     assert kept.read_text() == before
@@ -54,28 +54,27 @@ def test_only_the_routes_are_replaced_and_the_file_before_is_kept(file: Path, ro
     assert list(read(file).routes) == ["knees"]
     ((what, who, detail),) = act.audited()
     assert (what, who) == (ROUTES_CHANGED, "kim")
-    assert detail["change"] == {"before": digest, "after": routes.read()[1], "kept_as": kept.name}
+    assert detail["change"] == {"before": digest, "after": RoutesSection.of(file).digest, "kept_as": kept.name}
 
 
 def test_routes_without_their_heading_and_as_plain_values_are_taken_too(file: Path, routes: RoutesFile) -> None:
     content = "\n".join(line.removeprefix("  ") for line in NEW.split("\n")[1:])
-    routes.apply(content, "kim", seen=routes.read()[1])
+    routes.apply(content, "kim", seen=RoutesSection.of(file).digest)
     assert file.read_text() == HEAD + NEW + TAIL
     plain = {
         "feet": {"when": {"Modality": "DX"}, "level": "study", "pipeline": "hand_foot_scoring", "destinations": ["out"]}
     }
-    routes.apply(plain, "kim", seen=routes.read()[1])
+    routes.apply(plain, "kim", seen=RoutesSection.of(file).digest)
     assert list(read(file).routes) == ["feet"]
-    routes.apply({}, "kim", seen=routes.read()[1])
+    routes.apply({}, "kim", seen=RoutesSection.of(file).digest)
     assert read(file).routes == {}
     assert file.read_text() == f"{HEAD}routes: {{}}\n{TAIL}"
 
 
 def test_a_file_without_routes_is_given_some(file: Path, routes: RoutesFile) -> None:
     file.write_text(HEAD + TAIL)
-    assert routes.read()[0] == ""
-    routes.apply(NEW, "kim", seen=routes.read()[1])
-    assert file.read_text() == f"{HEAD}{TAIL}\n{NEW}"
+    routes.apply(NEW, "kim", seen=RoutesSection.of(file).digest)
+    assert file.read_text() == f"{HEAD}{TAIL}{NEW}"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_a_file_without_routes_is_given_some(file: Path, routes: RoutesFile) -> 
     ],
 )
 def test_routes_that_cannot_be_used_change_nothing(file: Path, routes: RoutesFile, text: str, told: str) -> None:
-    before, digest = file.read_text(), routes.read()[1]
+    before, digest = file.read_text(), RoutesSection.of(file).digest
     with pytest.raises(ConfigurationError, match=told):
         routes.apply(text, "kim", seen=digest)
     assert file.read_text() == before
@@ -101,7 +100,7 @@ def test_routes_that_cannot_be_used_change_nothing(file: Path, routes: RoutesFil
 
 
 def test_a_file_that_was_changed_meanwhile_is_not_overwritten(file: Path, routes: RoutesFile) -> None:
-    digest = routes.read()[1]
+    digest = RoutesSection.of(file).digest
     file.write_text(f"{file.read_text()}# by somebody else\n")
     with pytest.raises(ChangedMeanwhile, match="has been changed since"):
         routes.apply(NEW, "kim", seen=digest)
@@ -112,7 +111,7 @@ def test_a_link_to_the_file_stays_one(file: Path, act: Acting) -> None:
     link = file.parent / "link.yaml"
     link.symlink_to(file)
     routes = RoutesFile(link, act.database)
-    routes.apply(NEW, "kim", seen=routes.read()[1])
+    routes.apply(NEW, "kim", seen=RoutesSection.of(file).digest)
     assert link.is_symlink()
     assert file.read_text() == HEAD + NEW + TAIL
 
@@ -120,4 +119,4 @@ def test_a_link_to_the_file_stays_one(file: Path, act: Acting) -> None:
 def test_a_file_in_brackets_is_left_to_be_changed_by_hand(file: Path, routes: RoutesFile) -> None:
     file.write_text('{"node": {"data": "data"}, "destinations": {"more": {"kind": "folder", "path": "more"}}}')
     with pytest.raises(ConfigurationError, match="written with brackets"):
-        routes.apply(NEW, "kim", seen=routes.read()[1])
+        routes.apply(NEW, "kim", seen=RoutesSection.of(file).digest)
