@@ -160,11 +160,6 @@ class Node:
         """Start every part, the last in the flow first; `stack` ends them in the opposite order."""
         database = prepared_database(configuration)
         stack.callback(database.dispose)
-        trail = AuditTrail(configuration, database)
-        trail.start()
-        stack.callback(trail.stop)
-        note_life(database, NODE_STARTED)
-        stack.callback(note_life, database, NODE_STOPPED)
         pauses = Pauses(database)
         patient_records = open_patient_records(configuration)
         instances = configuration.node.data / "instances"
@@ -187,6 +182,11 @@ class Node:
         )
         job_engine.start()
         stack.callback(job_engine.stop)
+        trail = AuditTrail(configuration, database)  # not before: now no other node works on this folder
+        trail.start()
+        stack.callback(trail.stop)
+        note_life(database, NODE_STARTED)
+        stack.callback(note_life, database, NODE_STOPPED)
         records = RecordService(configuration, database, patient_records, look_up, job_engine, changes)
         stack.callback(records.stop)
         sender = Sender(configuration, database, paused=pauses.destination)

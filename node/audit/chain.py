@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from node.files import PRIVATE_FILE, flush, make_folder
 
@@ -94,22 +94,29 @@ class Chain:
 
     def __init__(self, data: Path) -> None:
         self._folder = data.absolute() / FOLDER
+        self._place: _Place | None = None  # behind the line that `after` gave last
 
     def files(self) -> list[Path]:
         """The files, the oldest first."""
         return sorted(self._folder.glob("audit-*.jsonl"))
 
     def last(self) -> Link | None:
-        """The last whole line; None where there is none. What follows it, of a write that was cut off, is removed."""
+        """The last line that can be read; None where there is none. A write that was cut off at the end is removed."""
         for path in reversed(self.files()):
             content = path.read_bytes()
             whole = content[: content.rfind(b"\n") + 1]
             if len(whole) < len(content):
                 with path.open("r+b") as file:
                     file.truncate(len(whole))
-            if whole:
-                return Link.read(whole[whole.rfind(b"\n", 0, -1) + 1 :].decode())
+            for line in reversed(whole.splitlines(keepends=True)):
+                if (link := _read(line)) is not None:
+                    return link
         return None
+
+    def line(self, number: int, digest: str) -> Link | None:
+        """The line with a number and a digest; None where there is none. Somebody may have put another beside it."""
+        wanted = (number, digest)
+        return next((link for link in self.after(number - 1) if (link.number, link.digest) == wanted), None)
 
     def append(self, links: Sequence[Link]) -> None:
         """Write further lines, and see them on the disk."""
@@ -137,15 +144,27 @@ class Chain:
                     yield path, place, text
 
     def after(self, number: int) -> Iterator[Link]:
-        """The lines with a higher number; those that cannot be read are passed over."""
+        """The lines with a higher number; those that cannot be read are passed over.
+
+        Whoever goes on after the last line that they were given costs no search.
+        """
         files = self.files()
         older = [path for path in files if _first_number(path) <= number + 1]
-        for path in files[max(0, len(older) - 1) :]:
-            with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-                for text in file:
-                    with suppress(ValueError):
-                        if text.endswith("\n") and (link := Link.read(text)).number > number:
-                            yield link
+        files = files[max(0, len(older) - 1) :]
+        place = self._place
+        if place is not None and place.number == number and place.path in files:
+            files = files[files.index(place.path) :]
+        for path in files:
+            with path.open("rb") as file:
+                if place is not None and (place.number, place.path) == (number, path):
+                    file.seek(place.offset)
+                offset = file.tell()
+                for content in file:
+                    offset += len(content)
+                    link = _read(content)
+                    if link is not None and link.number > number:
+                        self._place = _Place(link.number, path, offset)
+                        yield link
 
     def remove_before(self, moment: datetime) -> int:
         """Delete files whose last line is older; the last file stays. How many were deleted."""
@@ -156,6 +175,19 @@ class Chain:
             path.unlink()
             gone += 1
         return gone
+
+
+def _read(content: bytes) -> Link | None:
+    """A whole line of a file; None where it is none, or is being written."""
+    with suppress(ValueError):
+        return Link.read(content.decode(errors="replace")) if content.endswith(b"\n") else None
+    return None
+
+
+class _Place(NamedTuple):
+    number: int
+    path: Path
+    offset: int
 
 
 def _first_number(path: Path) -> int:

@@ -657,6 +657,7 @@ REJECTION_NOTE = "rejection note"  # that came in
 NOT_DECIDED = "cannot decide"  # about a series or study
 IMAGE_GIVEN_UP, SERIES_GIVEN_UP = "image given up", "series given up"  # not read any more
 AUDIT_LOST = "audit file shortened"  # lines that were written are gone
+AUDIT_CHANGED = "audit file changed"  # lines are others than those that were written
 # what an operator did
 JOB_RESTARTED, JOB_CANCELLED, JOB_SENT = "job restarted", "job cancelled", "job sent to more destinations"
 SENT_AGAIN = "results sent again"  # to a destination, all that it took since a time

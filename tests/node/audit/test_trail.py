@@ -12,11 +12,11 @@ from lxml import etree
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from node.audit.chain import Chain, verify
+from node.audit.chain import Chain, Link, verify
 from node.audit.trail import COUNTED_FOR, AuditTrail, head_of, waiting
 from node.config import Configuration
 from node.database.connection import Database
-from node.database.tables import AUDIT_LOST, ERASED, NODE_STARTED, NOT_STORED, AuditHeadRow, AuditRow
+from node.database.tables import AUDIT_CHANGED, AUDIT_LOST, ERASED, NODE_STARTED, NOT_STORED, AuditHeadRow, AuditRow
 from node.errors import PeerUnavailable
 from tests.node.audit.conftest import NOW, note
 
@@ -90,6 +90,74 @@ def test_a_line_whose_count_grows_is_written_again_when_it_grows_no_more(databas
     assert "40 times" in links[1].message
 
 
+def test_nodes_that_share_a_database_and_a_folder_write_one_chain(database: Database, tmp_path: Path) -> None:
+    one, other = trail_of(database, tmp_path), trail_of(database, tmp_path)
+    for trail in (one, other, other, one):
+        note(database, ERASED)
+        assert trail.write() == 1
+    assert numbers(tmp_path) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert verify(Chain(tmp_path), head=head_of(database)).problems == []
+
+
+@pytest.mark.parametrize("change", ["last", "all", "one more"])
+def test_files_that_somebody_else_has_written_are_not_taken_over_at_a_start(
+    database: Database, tmp_path: Path, change: str
+) -> None:
+    for _ in range(3):
+        note(database, ERASED)
+    trail_of(database, tmp_path).write()
+    (path,) = Chain(tmp_path).files()
+    links = list(Chain(tmp_path).after(0))
+    if change == "one more":
+        forged = [*links, Link.after(links[-1], NOW, links[-1].message, 99)]
+    else:
+        forged = links[:2] if change == "last" else []
+        for link in links[len(forged) :]:
+            message = link.message.replace("anna", "bert")
+            forged.append(Link.after(forged[-1] if forged else None, link.at, message, link.row))
+    path.write_text("".join(f"{one.text()}\n" for one in forged), encoding="utf-8")
+    assert trail_of(database, tmp_path).write() == 1
+    with Session(database) as session:
+        changed = session.scalars(select(AuditRow).where(AuditRow.what == AUDIT_CHANGED)).one()
+    assert changed.number == 4
+    assert verify(Chain(tmp_path), head=head_of(database)).problems
+    assert trail_of(database, tmp_path).write() == 0  # it is said once
+    note(database, ERASED)
+    assert trail_of(database, tmp_path).write() == 1
+    assert verify(Chain(tmp_path), head=head_of(database)).problems
+
+
+def test_a_last_line_that_cannot_be_read_ends_nothing(database: Database, tmp_path: Path) -> None:
+    for _ in range(2):
+        note(database, ERASED)
+    trail_of(database, tmp_path).write()
+    (path,) = Chain(tmp_path).files()
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text(f"{lines[0]}garbage\n", encoding="utf-8")
+    note(database, ERASED)
+    assert trail_of(database, tmp_path).write() == 2  # and that a line is lost
+    problems = verify(Chain(tmp_path), head=head_of(database)).problems
+    assert any("is no line of an audit trail" in problem for problem in problems)
+
+
+def test_a_count_that_was_written_and_not_noted_is_not_written_again(database: Database, tmp_path: Path) -> None:
+    trail_of(database, tmp_path).write()
+    with Session(database) as session, session.begin():
+        session.add(AuditRow(at=NOW, what=NOT_STORED, who="CT1", detail={}, counted_as="a", times=40))
+    soon, later = NOW + timedelta(minutes=30), NOW + COUNTED_FOR + timedelta(minutes=10)
+    trail_of(database, tmp_path, soon).write()
+    before = head_of(database)
+    assert before is not None
+    with Session(database) as session:
+        until = session.scalars(select(AuditHeadRow.counted_until)).one()
+    assert trail_of(database, tmp_path, later).write() == 1
+    with Session(database) as session, session.begin():  # as if its transaction had not ended
+        session.execute(update(AuditHeadRow).values(number=before[0], digest=before[1], counted_until=until))
+    assert trail_of(database, tmp_path, later).write() == 0
+    assert [row for _, row in numbers(tmp_path)] == [1, 1]
+    assert verify(Chain(tmp_path), head=head_of(database)).problems == []
+
+
 class Server:
     """A syslog server by UDP."""
 
@@ -120,6 +188,22 @@ def test_lines_go_to_the_syslog_server_once_and_in_order(database: Database, tmp
     assert " DICOM+RFC3881 " in head
     assert first.xpath("string(//EventID/@csd-code)") == "110100"
     assert second.xpath("string(//EventID/@csd-code)") == "110105"
+
+
+def test_a_node_that_is_stopped_does_not_wait_for_all_that_is_to_be_sent(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.audit.trail.SENT_TOGETHER", 1)
+    server = Server()
+    with server.socket:
+        for _ in range(3):
+            note(database, ERASED)
+        trail = trail_of(database, tmp_path, host="127.0.0.1", port=server.port, transport="udp")
+        trail.write()
+        trail._sending.stopping.set()
+        assert trail.send() == 0
+        trail._sending.stopping.clear()
+        assert trail.send() == 3
 
 
 def test_what_a_server_that_is_away_was_not_sent_it_gets_later(database: Database, tmp_path: Path) -> None:
