@@ -750,6 +750,14 @@ class JobEngine:
         if job_ids:
             log.info("route goes on", extra={"route": route, "jobs": len(job_ids)})
 
+    def _release_left_over(self) -> None:
+        """Have jobs go on that were held just as their route was resumed, so that nobody saw them."""
+        with Session(self._database) as session:
+            held = job_states.held_routes(session)
+        for route in held:
+            if self._paused(route) is None:
+                self._release(route)
+
     # ---- in the background
     def _look_at(self, job_id: str) -> None:
         """Have a job that waits go before others, if it is urgent, or ends at once as its check refuses it."""
@@ -770,6 +778,7 @@ class JobEngine:
         self._reap()
         self._park()
         self._sweep()
+        self._release_left_over()
         if self._aside is not None:
             self._aside.end_idle(IDLE_S)
 

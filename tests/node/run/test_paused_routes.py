@@ -108,3 +108,26 @@ def test_a_pause_outlasts_a_restart_and_ends_while_no_node_is_there(made: Bench)
         until(lambda: {made.state(job) for job in jobs} == {"sending"})
     finally:
         last.stop()
+
+
+def test_a_job_that_was_held_as_its_route_was_resumed_goes_on(made: Bench) -> None:
+    asked: list[str] = []
+
+    def paused(route: str) -> str | None:
+        """Paused when a job is taken, and resumed before it is written down."""
+        asked.append(route)
+        return WHY if taking and route == "trial" else None
+
+    taking = False
+    engine = JobEngine(made.configuration, made.database, HERE, beat_s=0.5, paused=paused)
+    engine.start()
+    try:
+        until(lambda: len(asked) > 4)  # the engine has seen that nothing is paused
+        job, taking = made.job(), True
+        engine._pauses.stop()  # which would notice it, were it slower
+        engine.submit(job)
+        taking = False
+        engine._pauses.start()
+        until(lambda: made.state(job) == "sending")
+    finally:
+        engine.stop()
