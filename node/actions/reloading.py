@@ -111,21 +111,39 @@ class ReloadRequests:
         """Forget what was asked of a node that has ended."""
         if self._folder.is_dir():
             for file in self._folder.iterdir():
-                file.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # none of ours then
+                    file.unlink()
 
     def waiting(self) -> Iterator[Asked]:
-        """Requests that have no answer yet."""
+        """Requests that have no answer yet; each is told of once, and one that cannot be understood not at all."""
         if not self._folder.is_dir():
             return
         for file in sorted(self._folder.glob(f"*{REQUEST}")):
-            with contextlib.suppress(FileNotFoundError, ValueError, KeyError):  # whoever asked has gone
-                asked = Asked(file.stem, str(json.loads(file.read_bytes())["who"]))
+            try:
+                content = file.read_bytes()
                 file.unlink()
-                yield asked
+            except OSError:  # whoever asked has gone
+                continue
+            if (who := _who(content)) is not None:
+                yield Asked(file.stem, who)
 
     def answer(self, asked: Asked, reload: Reload) -> None:
-        """Answer a request."""
+        """Answer a request.
+
+        Raises
+        ------
+        OSError
+            If the answer cannot be written.
+        """
         write_whole(self._folder / f"{asked.name}{ANSWER}", json.dumps(asdict(reload)).encode(), sync="never")
+
+
+def _who(request: bytes) -> str | None:
+    """Who asks; None where it is no request."""
+    try:
+        return str(json.loads(request)["who"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _read(answer: Path) -> Reload:

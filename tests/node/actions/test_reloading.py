@@ -43,6 +43,16 @@ def test_what_was_asked_of_a_node_that_has_ended_is_forgotten(tmp_path: Path) ->
     assert list(ReloadRequests(tmp_path).waiting()) == []
 
 
+@pytest.mark.parametrize("content", ["[]", "7", "null", '"kim"', "{}", "cut off"])
+def test_a_file_that_is_no_request_is_passed_over_and_taken_away(tmp_path: Path, content: str) -> None:
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    (folder / "1.request").write_text(content)
+    (folder / "2.request").write_text(json.dumps({"who": "kim"}))
+    assert [asked.who for asked in ReloadRequests(tmp_path).waiting()] == ["kim"]
+    assert list(folder.iterdir()) == []
+
+
 def test_what_became_of_it_is_told_in_sentences() -> None:
     assert Reload("kim", now()).sentences == ["Nothing has changed: the node works by this configuration already."]
     wrong = Reload("kim", now(), wrong=("config.yaml:1: a",))
