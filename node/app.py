@@ -246,7 +246,7 @@ class Node:
         children.keep_alive()
         stack.callback(children.stop)
         problems["receiver"], remarks["receiver"] = children.problem, children.remark
-        forget_uploads(configuration.node.data)
+        forget_uploads(configuration)
         store = Store.of(configuration, database)
         stack.callback(store.close)
         refusals = Loop("count of refusals", store.write_refusals, every_s=WRITE_S)

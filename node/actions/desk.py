@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.actions.importing import Upload
+from node.actions.importing import Upload, uploads_folder
 from node.actions.jobs import JobActions
 from node.actions.pauses import PauseActions
 from node.actions.reloading import Reload, ReloadActions
@@ -71,5 +71,5 @@ class Actions:
             PauseActions(configuration, database),
             ReloadActions(path, configuration),
             RoutesFile(path, database),
-            lambda: Upload(store),
+            lambda: Upload(store, uploads_folder(configuration)),
         )

@@ -71,7 +71,7 @@ class Reloader:
     ) -> None:
         self._path, self._running, self._digest = path, running.configuration, running.digest
         self._database, self._parts, self._page, self._receivers = database, parts, page, receivers
-        self._requests = ReloadRequests(self._running.node.data)
+        self._requests = ReloadRequests.of(self._running)
         self._requests.clear()
         self._note(CONFIGURATION_IN_FORCE, START, (), ())
 

@@ -20,6 +20,7 @@ from node.actions.configuration import read_fit
 from node.actions.preview import Preview
 from node.config import Configuration
 from node.config.reload import Change, changes
+from node.database.job_states import path_name
 from node.errors import ConfigurationError, NodeError
 from node.files import make_folder, write_whole
 
@@ -74,13 +75,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class ReloadRequests:
-    """The requests to the node of one data folder, from both sides."""
+    """The requests to one node, from both sides."""
 
-    data: Path
+    folder: Path
 
-    @property
-    def _folder(self) -> Path:
-        return self.data.absolute() / FOLDER
+    @classmethod
+    def of(cls, configuration: Configuration) -> ReloadRequests:
+        """Those to this node, of all that share its data folder."""
+        return cls(configuration.node.data.absolute() / FOLDER / path_name(configuration))
 
     # ---- who asks
     def ask(self, who: str, patience_s: float = PATIENCE_S) -> Reload:
@@ -92,8 +94,8 @@ class ReloadRequests:
             If it does not answer in time.
         """
         name = uuid.uuid4().hex
-        make_folder(self._folder)
-        request, answer = self._folder / f"{name}{REQUEST}", self._folder / f"{name}{ANSWER}"
+        make_folder(self.folder)
+        request, answer = self.folder / f"{name}{REQUEST}", self.folder / f"{name}{ANSWER}"
         write_whole(request, json.dumps({"who": who}).encode(), sync="never")
         deadline = time.monotonic() + patience_s
         try:
@@ -109,16 +111,16 @@ class ReloadRequests:
     # ---- the node
     def clear(self) -> None:
         """Forget what was asked of a node that has ended."""
-        if self._folder.is_dir():
-            for file in self._folder.iterdir():
+        if self.folder.is_dir():
+            for file in self.folder.iterdir():
                 with contextlib.suppress(OSError):  # none of ours then
                     file.unlink()
 
     def waiting(self) -> Iterator[Asked]:
         """Requests that have no answer yet; each is told of once, and one that cannot be understood not at all."""
-        if not self._folder.is_dir():
+        if not self.folder.is_dir():
             return
-        for file in sorted(self._folder.glob(f"*{REQUEST}")):
+        for file in sorted(self.folder.glob(f"*{REQUEST}")):
             try:
                 content = file.read_bytes()
                 file.unlink()
@@ -135,7 +137,7 @@ class ReloadRequests:
         OSError
             If the answer cannot be written.
         """
-        write_whole(self._folder / f"{asked.name}{ANSWER}", json.dumps(asdict(reload)).encode(), sync="never")
+        write_whole(self.folder / f"{asked.name}{ANSWER}", json.dumps(asdict(reload)).encode(), sync="never")
 
 
 def _who(request: bytes) -> str | None:
@@ -186,7 +188,7 @@ class ReloadActions:
         NoAnswer
             If it does not answer in time.
         """
-        return ReloadRequests(self._running.node.data).ask(by)
+        return ReloadRequests.of(self._running).ask(by)
 
 
 def _will(change: Change) -> str:

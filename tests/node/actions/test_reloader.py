@@ -14,7 +14,7 @@ import yaml
 
 from node.actions.configuration import read_fit
 from node.actions.reloader import START, Reloader
-from node.actions.reloading import FOLDER
+from node.actions.reloading import ReloadRequests
 from node.config import Configuration
 from node.database.tables import CONFIGURATION_IN_FORCE, CONFIGURATION_REFUSED
 from node.errors import PeerUnavailable
@@ -192,8 +192,8 @@ def test_receivers_that_break_are_told_of(node: Running, monkeypatch: pytest.Mon
 def test_an_answer_that_cannot_be_written_is_logged_and_ends_nothing(
     node: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = node.data / FOLDER
-    folder.mkdir()
+    folder = ReloadRequests.of(node.act.configuration).folder
+    folder.mkdir(parents=True)
     (folder / "1.request").write_text('{"who": "kim"}')
     full = partial(_raise, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     monkeypatch.setattr("node.actions.reloading.write_whole", full)
