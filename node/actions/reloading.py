@@ -175,10 +175,10 @@ class ReloadActions:
             wanted = read_fit(self._path)
         except ConfigurationError as error:
             return Preview(title, (), str(error))
-        found = changes(self._running, wanted.configuration)
+        found = will_change(self._running, wanted.configuration)
         if not found:
             return Preview(title, ("The node works by this configuration already: nothing would change.",))
-        return Preview(title, ("Associations that are open stay, and jobs that run go on.", *map(_will, found)))
+        return Preview(title, ("Associations that are open stay, and jobs that run go on.", *found))
 
     def reload(self, by: str) -> Reload:
         """Have the node read it; what became of that.
@@ -189,6 +189,12 @@ class ReloadActions:
             If it does not answer in time.
         """
         return ReloadRequests.of(self._running).ask(by)
+
+
+def will_change(running: Configuration, wanted: Configuration, but: str | None = None) -> list[str]:
+    """Every key that a reload would change, in sentences, without those of the section `but`."""
+    found = changes(running, wanted)
+    return [_will(change) for change in found if but is None or change.key.partition(".")[0] != but]
 
 
 def _will(change: Change) -> str:
