@@ -118,9 +118,9 @@ class RouteTrialPage:
             Route("/routes/try/apply", self._taken(self._apply, Role.ADMINISTRATOR), methods=post),
         ]
 
-    def stop(self) -> None:
-        """Read no more headers."""
-        self._reader.stop()
+    def stop(self, timeout_s: float) -> None:
+        """Read no more headers; waits so long for the series that is being read."""
+        self._reader.stop(timeout_s)
 
     # ---- answers
     def _taken(

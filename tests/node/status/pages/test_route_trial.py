@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import httpx
@@ -21,7 +22,7 @@ from node.config import Configuration, StatusSettings, read
 from node.config.route_settings import with_settings
 from node.database.tables import DecisionRow, SeriesRow, StudyRow
 from node.errors import NodeError
-from node.status.app import build_app
+from node.status.app import Replaceable, WebApp, build_app
 from tests.axe import assert_accessible
 from tests.browser import open_browser
 from tests.node.route.test_dispatch import Desk
@@ -311,6 +312,34 @@ def test_the_page_judges_as_one_types_and_completes_words_by_the_keyboard(browse
         assert field.evaluate("at => at.value.slice(at.selectionStart, at.selectionEnd)") == "      SliceThicknes:"
         assert not errors
         page.close()
+
+
+def test_an_application_that_is_replaced_or_ended_reads_no_more_headers(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, read = Event(), list[bool]()
+
+    def read_on(*_: object, stop: Event, **__: object) -> None:
+        begun.set()
+        read.append(stop.wait(20))
+
+    monkeypatch.setattr("node.route.trial_reading.read_headers", read_on)
+
+    def application() -> WebApp:
+        return build_app(node.configuration, node.desk.database, config_file=node.file)
+
+    app = Replaceable(application())
+    endings: list[Callable[[], None]] = [lambda: app.put(application()), app.stop]
+    for end in endings:
+        begun.clear()
+        with client_of(app, accept="text/html") as client:
+            fields = fields_of(client.get(f"{TRY}?route=knee").text)
+            client.post(TRY, data={**fields, "when.key.2": "EchoTime", "when.value.2": "{min: 20}"})
+        assert begun.wait(5), "a trial of what no decision noted reads"
+        before = len(read)
+        end()
+        until(lambda before=before: len(read) > before, "the reading ends", seconds=5)
+    assert read == [True, True]
 
 
 @pytest.mark.browser
