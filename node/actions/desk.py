@@ -69,7 +69,7 @@ class Actions:
             StudyActions(configuration, database, rerouting),
             Resending(configuration, database),
             PauseActions(configuration, database),
-            ReloadActions(path, configuration),
+            ReloadActions(path, configuration, database),
             RoutesFile(path, database),
             lambda: Upload(store, uploads_folder(configuration)),
         )

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.actions.configuration import FitConfiguration, read_fit
-from node.actions.reloading import Reload, ReloadRequests, now
+from node.actions.reloading import Reload, ReloadRequests, now, will_end
 from node.config import Configuration
 from node.config.reload import Reconfigurable, changes, merged
 from node.database import audit
@@ -111,12 +111,20 @@ class Reloader:
         in_force = tuple(change.key for change in found if not change.waits)
         waiting = tuple(change.sentence for change in found if change.waits)
         configuration = merged(self._running, wanted.configuration)
+        ending = self._ending(configuration)  # before anything ends
         self._change(configuration)  # also where no key is another: token files may hold others now
         self._digest = wanted.digest
         self._note(CONFIGURATION_IN_FORCE, who, in_force, waiting)
         if in_force:
             waiting = (*waiting, *self._tell_receivers(wanted.digest))
-        return Reload(who, now(), wanted.digest, in_force, waiting)
+        return Reload(who, now(), wanted.digest, in_force, waiting, ending=ending)
+
+    def _ending(self, configuration: Configuration) -> tuple[str, ...]:
+        try:
+            return tuple(will_end(self._database, self._running, configuration))
+        except SQLAlchemyError as error:
+            log.warning("what waits for destinations is not known", extra={"reason": type(error).__name__})
+            return ()
 
     def _change(self, configuration: Configuration) -> None:
         """Have all parts go by it, or none.

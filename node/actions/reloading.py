@@ -16,10 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from node.actions.configuration import read_fit
+from sqlalchemy.orm import Session
+
+from node.actions.configuration import FitConfiguration, read_fit
 from node.actions.preview import Preview
 from node.config import Configuration
 from node.config.reload import Change, changes
+from node.database import outbox
+from node.database.connection import Database
 from node.database.job_states import path_name
 from node.errors import ConfigurationError, NodeError
 from node.files import make_folder, write_whole
@@ -44,6 +48,7 @@ class Reload:
     in_force: tuple[str, ...] = ()  # keys that have changed, and count
     waiting: tuple[str, ...] = ()  # what counts at the next start, as sentences
     wrong: tuple[str, ...] = ()  # why nothing has changed, a line each
+    ending: tuple[str, ...] = ()  # jobs that end as their destination is gone, a sentence for each destination
 
     @property
     def taken(self) -> bool:
@@ -57,7 +62,7 @@ class Reload:
             return ["Nothing has changed; this is wrong with the configuration:", *self.wrong]
         if not self.in_force and not self.waiting:
             return ["Nothing has changed: the node works by this configuration already."]
-        return [*(f"{key}: in force" for key in self.in_force), *self.waiting]
+        return [*(f"{key}: in force" for key in self.in_force), *self.ending, *self.waiting]
 
 
 def now() -> str:
@@ -150,8 +155,8 @@ def _who(request: bytes) -> str | None:
 
 def _read(answer: Path) -> Reload:
     content: dict[str, Any] = json.loads(answer.read_bytes())
-    in_force, waiting, wrong = (tuple(content[key]) for key in ("in_force", "waiting", "wrong"))
-    return Reload(content["who"], content["at"], content["digest"], in_force, waiting, wrong)
+    in_force, waiting, wrong, ending = (tuple(content[key]) for key in ("in_force", "waiting", "wrong", "ending"))
+    return Reload(content["who"], content["at"], content["digest"], in_force, waiting, wrong, ending)
 
 
 class ReloadActions:
@@ -163,10 +168,12 @@ class ReloadActions:
         The configuration file.
     running
         What the node works by.
+    database
+        Tells what waits for destinations that would be gone; None: that is not told.
     """
 
-    def __init__(self, path: Path, running: Configuration) -> None:
-        self._path, self._running = path, running
+    def __init__(self, path: Path, running: Configuration, database: Database | None = None) -> None:
+        self._path, self._running, self._database = path, running, database
 
     def preview(self) -> Preview:
         """What `reload` would do."""
@@ -178,7 +185,12 @@ class ReloadActions:
         found = will_change(self._running, wanted.configuration)
         if not found:
             return Preview(title, ("The node works by this configuration already: nothing would change.",))
-        return Preview(title, ("Associations that are open stay, and jobs that run go on.", *found))
+        return Preview(
+            title, ("Associations that are open stay, and jobs that run go on.", *found, *self._ending(wanted))
+        )
+
+    def _ending(self, wanted: FitConfiguration) -> list[str]:
+        return [] if self._database is None else will_end(self._database, self._running, wanted.configuration)
 
     def reload(self, by: str) -> Reload:
         """Have the node read it; what became of that.
@@ -189,6 +201,20 @@ class ReloadActions:
             If it does not answer in time.
         """
         return ReloadRequests.of(self._running).ask(by)
+
+
+def will_end(database: Database, running: Configuration, wanted: Configuration) -> list[str]:
+    """For each destination that would be gone and that something waits for: how much, and that it is not sent."""
+    gone = running.destinations.keys() - wanted.destinations.keys()
+    if not gone:
+        return []
+    with Session(database) as session:
+        left = outbox.left_behind(session, list(wanted.destinations))
+    return [
+        f"destinations.{name}: {left[name]} wait for it: they are not sent, and the jobs fail, unless another node "
+        "still sends there"
+        for name in sorted(gone & left.keys())
+    ]
 
 
 def will_change(running: Configuration, wanted: Configuration, but: str | None = None) -> list[str]:

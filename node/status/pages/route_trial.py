@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from node.access.identity import Role, identity_of
-from node.actions.reloading import NoAnswer, Reload, will_change
+from node.actions.reloading import NoAnswer, Reload, will_change, will_end
 from node.config import Configuration
 from node.config.routes_section import NoRoutes, RoutesSection, routes_in, with_route, without_route
 from node.database.connection import Database
@@ -221,13 +221,16 @@ class RouteTrialPage:
             token=self._site.form_token(request, PURPOSE),
             problem=problem,
             changes=route_changes(self._configuration, judged.draft.configuration),
-            others=will_change(self._configuration, judged.draft.configuration, but="routes"),
+            others=[
+                *will_change(self._configuration, judged.draft.configuration, but="routes"),
+                *will_end(self._database, self._configuration, judged.draft.configuration),
+            ],
             **self._about(request, editing, judged),
         )
 
     def _outcome(self, request: Request, outcome: Reload) -> Response:
         """The routes where all of it is in force; what is not, otherwise."""
-        if outcome.taken and not outcome.waiting:
+        if outcome.taken and not (outcome.waiting or outcome.ending):
             return Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": "/routes"})
         status = HTTPStatus.OK if outcome.taken else HTTPStatus.UNPROCESSABLE_ENTITY
         return self._site.quiet_page(request, "reloaded.html", status, outcome=outcome, written=self._file.name)

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy.orm import Session
 
 from node.actions.configuration import read_fit
 from node.actions.reloader import START, Reloader
-from node.actions.reloading import ReloadRequests
+from node.actions.reloading import ReloadActions, ReloadRequests
 from node.config import Configuration
+from node.database import outbox
 from node.database.tables import CONFIGURATION_IN_FORCE, CONFIGURATION_REFUSED
 from node.errors import PeerUnavailable
 from tests.node.actions.acting import Acting
@@ -124,6 +126,29 @@ def test_where_one_part_breaks_all_go_by_the_one_before(node: Running) -> None:
     assert [list(one.peers) for one in node.pages] == [["good"]]
     node.write(peers={"good": {"ae_title": "CT"}})
     assert node.reloader.reload("kim").in_force == (), "the good one is in force still"
+
+
+def test_jobs_that_wait_for_a_destination_that_is_gone_are_named(act: Acting, tmp_path: Path) -> None:
+    pacs = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": 9}
+    web = {**pacs, "ae_title": "WEB"}
+    file = tmp_path / "config.yaml"
+    data = {"node": {"data": str(act.configuration.node.data)}}
+    file.write_text(yaml.safe_dump({**data, "destinations": {"pacs": pacs, "web": web}}))
+    fit = read_fit(file)
+    for _ in range(2):
+        act.job("pacs", "web")
+    reloader = Reloader(file, fit, act.database, (), [].append, Receivers(file))
+    assert reloader.reload("kim").ending == (), "both are there"
+    file.write_text(yaml.safe_dump({**data, "destinations": {"archive": pacs, "web": web}}))
+    preview = ReloadActions(file, fit.configuration, act.database).preview()
+    outcome = reloader.reload("kim")
+    with Session(act.database) as session:
+        left = outbox.left_behind(session, ["web"])["pacs"]
+    assert len(left.jobs) == 2
+    (told,) = outcome.ending
+    assert told.startswith(f"destinations.pacs: {left.objects} objects of 2 jobs wait for it: they are not sent")
+    assert told in preview.sentences
+    assert told in outcome.sentences
 
 
 def test_where_all_that_changed_waits_for_a_restart_parts_go_on_and_read_their_token_files_again(node: Running) -> None:

@@ -15,7 +15,7 @@ from tests.waiting import until
 
 def test_a_request_is_answered_and_leaves_no_file(tmp_path: Path) -> None:
     requests = ReloadRequests(tmp_path / FOLDER)
-    answer = Reload("kim", now(), "ab12", ("peers.ct",), ("status.port: needs a restart: why",), ())
+    answer = Reload("kim", now(), "ab12", ("peers.ct",), ("status.port: needs a restart: why",), (), ("pacs: ends",))
     answers: list[Reload] = []
     asking = threading.Thread(target=lambda: answers.append(requests.ask("kim", patience_s=60)))
     asking.start()
