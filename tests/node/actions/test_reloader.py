@@ -137,7 +137,7 @@ def test_jobs_that_wait_for_a_destination_that_is_gone_are_named(act: Acting, tm
     fit = read_fit(file)
     for _ in range(2):
         act.job("pacs", "web")
-    reloader = Reloader(file, fit, act.database, (), [].append, Receivers(file))
+    reloader = Reloader(file, fit, act.database, (), list[Configuration]().append, Receivers(file))
     assert reloader.reload("kim").ending == (), "both are there"
     file.write_text(yaml.safe_dump({**data, "destinations": {"archive": pacs, "web": web}}))
     preview = ReloadActions(file, fit.configuration, act.database).preview()
@@ -169,7 +169,7 @@ def test_receivers_that_do_not_read_it_are_told_of(node: Running, monkeypatch: p
 
 
 def test_a_part_that_cannot_go_back_keeps_no_other_from_it_and_is_named(node: Running) -> None:
-    node.first.reconfigure = _first_time_only(node.first.reconfigure)  # type: ignore[method-assign]
+    node.first.reconfigure = _first_time_only(node.first.reconfigure)  # type: ignore[method-assign, assignment]
     node.write(peers={"bad": {"ae_title": "CT"}})
     outcome = node.reloader.reload("kim")
     assert outcome.wrong == (

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -314,6 +315,10 @@ def test_the_page_judges_as_one_types_and_completes_words_by_the_keyboard(browse
         page.close()
 
 
+def _longer(read: list[bool], before: int) -> bool:
+    return len(read) > before
+
+
 def test_an_application_that_is_replaced_or_ended_reads_no_more_headers(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,7 +343,7 @@ def test_an_application_that_is_replaced_or_ended_reads_no_more_headers(
         assert begun.wait(5), "a trial of what no decision noted reads"
         before = len(read)
         end()
-        until(lambda before=before: len(read) > before, "the reading ends", seconds=5)
+        until(partial(_longer, read, before), "the reading ends", seconds=5)
     assert read == [True, True]
 
 
