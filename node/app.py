@@ -21,7 +21,6 @@ from pathlib import Path
 import pydicom
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from starlette.types import ASGIApp
 
 from node.access.attempts import Attempts
 from node.access.callers import Callers
@@ -66,7 +65,7 @@ from node.route.dispatch import Dispatcher
 from node.route.reroute import Reroute
 from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
-from node.status.app import Replaceable, build_app
+from node.status.app import Replaceable, WebApp, build_app
 from node.status.connections import Connections
 from node.status.web_server import WebServer
 from node.telemetry.traces import Traces, why_no_traces
@@ -246,7 +245,7 @@ class Node:
         children.keep_alive()
         stack.callback(children.stop)
         problems["receiver"], remarks["receiver"] = children.problem, children.remark
-        forget_uploads(configuration.node.data)
+        forget_uploads(configuration)
         store = Store.of(configuration, database)
         stack.callback(store.close)
         refusals = Loop("count of refusals", store.write_refusals, every_s=WRITE_S)
@@ -275,7 +274,7 @@ class Node:
 
         attempts = Attempts()  # a reload forgets none
 
-        def pages(configuration: Configuration) -> ASGIApp:
+        def pages(configuration: Configuration) -> WebApp:
             proxies = configuration.status.trusted_proxies
             runs = RunWeb(configuration.run_requests, run_requests, proxies)
             actions = Actions.of(self._path, configuration, for_page, job_engine, rerouting, store)
@@ -298,6 +297,7 @@ class Node:
             )
 
         app = Replaceable(pages(configuration))
+        stack.callback(app.stop)
         page = WebServer(app, listening, configuration.status.tls, connections)
         page.start()
         stack.callback(page.stop)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.actions.importing import Upload
+from node.actions.importing import Upload, uploads_folder
 from node.actions.jobs import JobActions
 from node.actions.pauses import PauseActions
 from node.actions.reloading import Reload, ReloadActions
@@ -69,7 +69,7 @@ class Actions:
             StudyActions(configuration, database, rerouting),
             Resending(configuration, database),
             PauseActions(configuration, database),
-            ReloadActions(path, configuration),
+            ReloadActions(path, configuration, database),
             RoutesFile(path, database),
-            lambda: Upload(store),
+            lambda: Upload(store, uploads_folder(configuration)),
         )

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from node.config import Configuration
 from node.database import audit
 from node.database.connection import Database
+from node.database.job_states import path_name
 from node.database.states import AssociationOutcome
 from node.database.tables import IMPORTED
 from node.files import make_folder, remove_folder
@@ -57,9 +58,14 @@ def note(database: Database, by: str, report: ImportReport) -> None:
         audit.note(session, IMPORTED, by, study_instance_uid=only, files=numbers, study_instance_uids=uids)
 
 
-def forget_uploads(data: Path) -> None:
-    """Delete what uploads have left that a killed node was taking."""
-    folder = data.absolute() / FOLDER
+def uploads_folder(configuration: Configuration) -> Path:
+    """Where this node, of those that share the data folder, keeps what is being uploaded."""
+    return configuration.node.data.absolute() / FOLDER / path_name(configuration)
+
+
+def forget_uploads(configuration: Configuration) -> None:
+    """Delete what uploads have left that this node was taking when it was killed."""
+    folder = uploads_folder(configuration)
     if folder.exists():
         remove_folder(folder)
 
@@ -75,11 +81,13 @@ class Upload:
     ----------
     store
         Takes the instances.
+    folder
+        A file lies there until it is imported.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, folder: Path) -> None:
         self._store, self.report = store, ImportReport()
-        self._folder = store.data.absolute() / FOLDER / uuid.uuid4().hex
+        self._folder = folder / uuid.uuid4().hex
         make_folder(self._folder)
         self._arrival = store.open(WAY, peer_address=WAY)
         self._path = self._folder / "file"

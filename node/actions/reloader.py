@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.actions.configuration import FitConfiguration, read_fit
-from node.actions.reloading import Reload, ReloadRequests, now
+from node.actions.reloading import Reload, ReloadRequests, now, will_end
 from node.config import Configuration
 from node.config.reload import Reconfigurable, changes, merged
 from node.database import audit
@@ -71,25 +71,39 @@ class Reloader:
     ) -> None:
         self._path, self._running, self._digest = path, running.configuration, running.digest
         self._database, self._parts, self._page, self._receivers = database, parts, page, receivers
-        self._requests = ReloadRequests(self._running.node.data)
+        self._requests = ReloadRequests.of(self._running)
         self._requests.clear()
         self._note(CONFIGURATION_IN_FORCE, START, (), ())
 
     def look(self) -> None:
-        """Answer who has asked for a reload."""
-        for asked in self._requests.waiting():
-            self._requests.answer(asked, self.reload(asked.who))
+        """Answer who has asked for a reload. Raises nothing: an answer that cannot be written is in the log."""
+        try:
+            for asked in self._requests.waiting():
+                outcome = self.reload(asked.who)
+                self._requests.answer(asked, outcome)
+        except OSError as error:
+            log.error("reload cannot be answered", extra={"reason": error.strerror or type(error).__name__})
 
     def reload(self, who: str) -> Reload:
-        """Read the file and go by it; what became of that. Where anything is wrong, nothing changes."""
+        """Read the file and go by it; what became of that. Where anything is wrong, nothing changes.
+
+        It raises nothing: a node does not end by what it is to go by next.
+        """
         try:
             wanted = read_fit(self._path)
             outcome = self._put_in_force(wanted, who)
-        except ConfigurationError as error:
-            outcome = Reload(who, now(), wrong=tuple(str(error).split("\n")))
-            self._note(CONFIGURATION_REFUSED, who, (), (), mistakes=len(outcome.wrong))
+        except NodeError as error:
+            outcome = self._refused(who, str(error))
+        except Exception as error:
+            log.exception("configuration cannot be read anew")
+            outcome = self._refused(who, f"it cannot be read anew ({type(error).__name__}): see the node's log")
         facts = {"digest": outcome.digest, "by": who, "in_force": list(outcome.in_force), "wrong": len(outcome.wrong)}
         log.log(logging.INFO if outcome.taken else logging.ERROR, "configuration read anew", extra=facts)
+        return outcome
+
+    def _refused(self, who: str, why: str) -> Reload:
+        outcome = Reload(who, now(), wrong=tuple(why.split("\n")))
+        self._note(CONFIGURATION_REFUSED, who, (), (), mistakes=len(outcome.wrong))
         return outcome
 
     def _put_in_force(self, wanted: FitConfiguration, who: str) -> Reload:
@@ -97,12 +111,20 @@ class Reloader:
         in_force = tuple(change.key for change in found if not change.waits)
         waiting = tuple(change.sentence for change in found if change.waits)
         configuration = merged(self._running, wanted.configuration)
+        ending = self._ending(configuration)  # before anything ends
         self._change(configuration)  # also where no key is another: token files may hold others now
         self._digest = wanted.digest
         self._note(CONFIGURATION_IN_FORCE, who, in_force, waiting)
         if in_force:
             waiting = (*waiting, *self._tell_receivers(wanted.digest))
-        return Reload(who, now(), wanted.digest, in_force, waiting)
+        return Reload(who, now(), wanted.digest, in_force, waiting, ending=ending)
+
+    def _ending(self, configuration: Configuration) -> tuple[str, ...]:
+        try:
+            return tuple(will_end(self._database, self._running, configuration))
+        except SQLAlchemyError as error:
+            log.warning("what waits for destinations is not known", extra={"reason": type(error).__name__})
+            return ()
 
     def _change(self, configuration: Configuration) -> None:
         """Have all parts go by it, or none.
@@ -110,7 +132,7 @@ class Reloader:
         Raises
         ------
         ConfigurationError
-            If a part cannot; all go by the one before then.
+            If a part cannot; all go by the one before then, but for those that it names.
         """
         done: list[Reconfigurable] = []
         try:
@@ -119,18 +141,35 @@ class Reloader:
                 part.reconfigure(configuration)
             self._page(configuration)
         except Exception as error:  # a part that breaks is not to leave the others with another configuration
-            for part in done:
-                part.reconfigure(self._running)
             if isinstance(error, NodeError):
-                raise
-            log.exception("configuration not put in force", extra={"part": type(done[-1]).__name__})
-            raise ConfigurationError(
-                f"a part of the node cannot go by it ({type(error).__name__}): see its log"
-            ) from error
+                why = str(error)
+            else:
+                log.exception("configuration not put in force", extra={"part": type(done[-1]).__name__})
+                why = f"a part of the node cannot go by it ({type(error).__name__}): see its log"
+            raise ConfigurationError("\n".join([why, *self._turn_back(done)])) from error
         self._running = configuration
+
+    def _turn_back(self, parts: Sequence[Reconfigurable]) -> Sequence[str]:
+        """Have parts go by the configuration before; what is to be said of those that cannot, a line each."""
+        stuck = []
+        for part in parts:
+            name = type(part).__name__
+            try:
+                part.reconfigure(self._running)
+            except Exception:  # the others are to go back all the same
+                log.exception("part does not go back to the configuration before", extra={"part": name})
+                stuck.append(f"{name}: does not go back to the configuration before: restart the node")
+        return stuck
 
     def _tell_receivers(self, digest: str) -> Sequence[str]:
         """Have the receivers read the file; what is to be said where they do not."""
+        try:
+            return self._wait_for_receivers(digest)
+        except Exception as error:  # all other parts go by it already
+            log.exception("receivers cannot be told of the configuration")
+            return [f"receive: the receiver processes cannot be told ({type(error).__name__}): see the node's log"]
+
+    def _wait_for_receivers(self, digest: str) -> Sequence[str]:
         self._receivers.reload()
         deadline = time.monotonic() + RECEIVERS_S
         while not self._receivers.work_by(digest):

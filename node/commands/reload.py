@@ -12,6 +12,7 @@ from node.commands.operator import operator
 from node.commands.terminal import console
 from node.config.checks import node_runs
 from node.config.reading import read_leniently
+from node.database.job_states import path_name
 from node.errors import PeerUnavailable
 
 
@@ -30,10 +31,11 @@ def reload(config: Path, *, as_json: bool) -> int:
     PeerUnavailable
         If no node of this machine runs with its data folder.
     """
-    data = read_leniently(config).configuration.node.data
-    if not node_runs(data):
+    configuration = read_leniently(config).configuration
+    data = configuration.node.data
+    if not node_runs(data, path_name(configuration)):
         raise PeerUnavailable(f"node.data: {data}: no node runs with it on this machine; start one with condyle serve")
-    outcome = ReloadRequests(data).ask(operator())
+    outcome = ReloadRequests.of(configuration).ask(operator())
     if as_json:
         console().print_json(json.dumps({"taken": outcome.taken, **asdict(outcome)}))
     else:

@@ -370,9 +370,15 @@ def why_not_opened(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def node_runs(data: Path) -> bool:
-    """Whether a node of this machine runs with this data folder: it holds the lock of its job engine."""
-    for path in data.glob("engine-*.lock"):
+def node_runs(data: Path, name: str = "*") -> bool:
+    """Whether a node of this machine runs with this data folder: it holds the lock of its job engine.
+
+    Parameters
+    ----------
+    name
+        Of the one node, as it stands in paths, where several share the folder.
+    """
+    for path in data.glob(f"engine-{name}.lock"):
         with contextlib.suppress(PermissionError), path.open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

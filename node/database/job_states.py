@@ -39,6 +39,11 @@ def node_name(configuration: Configuration) -> str:
     return f"{socket.gethostname()}:{place}"
 
 
+def path_name(configuration: Configuration) -> str:
+    """`node_name`, fit for a path: what nodes that share a data folder keep there each for itself lies under it."""
+    return node_name(configuration).replace(":", "-")
+
+
 def record(session: Session, job: Job, now: datetime | None = None) -> bool:
     """Write a new job down as queued; False, and nothing written, where it is known already."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql

@@ -150,13 +150,13 @@ class TrialReader:
             self._thread.start()
             return True
 
-    def stop(self) -> None:
-        """End after the series that is being read, and read no more."""
+    def stop(self, timeout_s: float | None = None) -> None:
+        """End after the series that is being read, and read no more; waits so long for it, by default until it ends."""
         with self._lock:
             self._closed = True
             self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(timeout_s)
 
     def _read(
         self,

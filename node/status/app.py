@@ -44,6 +44,7 @@ from node.status.pages.users import UserPages
 from node.status.pages.verdict import VerdictPage
 from node.status.site import Site
 
+STOP_PATIENCE_S = 2.0
 STATIC = Path(__file__).with_name("static")
 
 # Nothing is loaded from elsewhere, no style or script stands in a page itself, nothing of the page may be framed or
@@ -80,7 +81,7 @@ def build_app(
     workers: Workers = tuple,
     reader: Reader = HERE,
     callers: Callers | None = None,
-) -> ASGIApp:
+) -> WebApp:
     """The node's web application.
 
     Parameters
@@ -140,8 +141,11 @@ def build_app(
     # what acts before what shows, whose addresses may take in more
     served = [*_routes_of_actions(site, actions, database)] if actions is not None else []
     served += [route for page in pages for route in page.routes()]
+    ending: list[Callable[[float], object]] = []
     if config_file is not None:
-        served += RouteTrialPage(site, configuration, database, config_file, reader, apply_routes).routes()
+        trial = RouteTrialPage(site, configuration, database, config_file, reader, apply_routes)
+        served += trial.routes()
+        ending.append(trial.stop)
     site.serves(served)
     app = Starlette(
         routes=[
@@ -155,7 +159,7 @@ def build_app(
     )
     # around all of it, so that answers to what nobody foresaw have the headers too
     headers = (*HEADERS, BY_TLS_ONLY) if configuration.status.tls else HEADERS
-    return _WithHeaders(BrowserGuard(app, configuration.status, connections.refusals), headers)
+    return WebApp(_WithHeaders(BrowserGuard(app, configuration.status, connections.refusals), headers), ending)
 
 
 def _routes_of_actions(site: Site, actions: Actions, database: Database) -> Iterator[BaseRoute]:
@@ -173,18 +177,46 @@ def _metrics(metrics: Metrics, _request: Request) -> Response:
     return Response(metrics.text(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
+class WebApp:
+    """An application, and what ends with it.
+
+    Plain ASGI.
+
+    Parameters
+    ----------
+    ending
+        Each ends something that pages do in the background, and waits for it for so many seconds.
+    """
+
+    def __init__(self, app: ASGIApp, ending: Sequence[Callable[[float], object]] = ()) -> None:
+        self._app, self._ending = app, ending
+
+    def stop(self, timeout_s: float) -> None:
+        """End what its pages do in the background."""
+        for end in self._ending:
+            end(timeout_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
 class Replaceable:
     """An application that can be replaced by another while it serves; requests under way end in the one they began in.
 
     Plain ASGI.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: WebApp) -> None:
         self._app = app
 
-    def put(self, app: ASGIApp) -> None:
-        """Have the next request answered by this application."""
-        self._app = app
+    def put(self, app: WebApp) -> None:
+        """Have the next request answered by this application; what the one before did in the background ends."""
+        before, self._app = self._app, app
+        before.stop(timeout_s=0.0)  # whoever reloads waits for no series that is being read
+
+    def stop(self) -> None:
+        """End what is done in the background."""
+        self._app.stop(STOP_PATIENCE_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from node.access.identity import Role, identity_of
+from node.actions.reloading import NoAnswer, Reload, will_change, will_end
 from node.config import Configuration
 from node.config.routes_section import NoRoutes, RoutesSection, routes_in, with_route, without_route
 from node.database.connection import Database
@@ -43,10 +44,11 @@ KEPT_S = 30.0  # for how long what the records say is taken as it was: a form is
 PURPOSE = "apply routes"
 NEW_ROUTE: Mapping[str, Any] = {"when": {"Modality": "MR"}, "pipeline": "", "destinations": []}
 
-ApplyRoutes = Callable[[str, str, str], object]
+ApplyRoutes = Callable[[str, str, str], Reload]
 """Puts other routes in force: the text of the section, who says so, and the digest of the file that they were made for.
 
-It raises `NodeError` with why not."""
+It tells what became of that. It raises `NodeError` with why not, and `NoAnswer` where the file is written and the node
+does not tell."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,9 @@ class RouteTrialPage:
             Route("/routes/try/apply", self._taken(self._apply, Role.ADMINISTRATOR), methods=post),
         ]
 
-    def stop(self) -> None:
-        """Read no more headers."""
-        self._reader.stop()
+    def stop(self, timeout_s: float) -> None:
+        """Read no more headers; waits so long for the series that is being read."""
+        self._reader.stop(timeout_s)
 
     # ---- answers
     def _taken(
@@ -205,11 +207,13 @@ class RouteTrialPage:
             if not self._site.is_ours(request, fields.get("token", ""), PURPOSE):
                 return self._site.sentence(request, HTTPStatus.FORBIDDEN, NOT_OURS)
             try:
-                self._apply_routes(judged.draft.text, who, editing.seen)
+                outcome = self._apply_routes(judged.draft.text, who, editing.seen)
+            except NoAnswer as error:
+                return self._site.sentence(request, HTTPStatus.SERVICE_UNAVAILABLE, self._unanswered(error))
             except NodeError as error:
                 problem = str(error)
             else:
-                return Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": "/routes"})
+                return self._outcome(request, outcome)
         return self._site.page(
             request,
             "route_apply.html",
@@ -217,7 +221,24 @@ class RouteTrialPage:
             token=self._site.form_token(request, PURPOSE),
             problem=problem,
             changes=route_changes(self._configuration, judged.draft.configuration),
+            others=[
+                *will_change(self._configuration, judged.draft.configuration, but="routes"),
+                *will_end(self._database, self._configuration, judged.draft.configuration),
+            ],
             **self._about(request, editing, judged),
+        )
+
+    def _outcome(self, request: Request, outcome: Reload) -> Response:
+        """The routes where all of it is in force; what is not, otherwise."""
+        if outcome.taken and not (outcome.waiting or outcome.ending):
+            return Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": "/routes"})
+        status = HTTPStatus.OK if outcome.taken else HTTPStatus.UNPROCESSABLE_ENTITY
+        return self._site.quiet_page(request, "reloaded.html", status, outcome=outcome, written=self._file.name)
+
+    def _unanswered(self, error: NoAnswer) -> str:
+        return (
+            f"{self._file.name} has the new routes, but whether the node goes by them is not known: {error}. "
+            "Look into the log, then read the configuration anew: /reload, or condyle reload."
         )
 
     # ---- what is shown

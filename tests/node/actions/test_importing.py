@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from node.actions.importing import FOLDER, NoMoreRoom, Upload, forget_uploads, import_paths, note
+from node.actions.importing import FOLDER, NoMoreRoom, Upload, forget_uploads, import_paths, note, uploads_folder
 from node.database.states import AssociationOutcome
 from node.database.tables import IMPORTED, AssociationRow
 from node.receive.status import NotStored, Status
@@ -59,7 +59,7 @@ def take(upload: Upload, name: str, content: bytes) -> None:
 
 
 def test_files_and_packed_files_are_taken_by_study_and_the_rest_is_told(act: Acting, store: Store) -> None:
-    upload = Upload(store)
+    upload = Upload(store, store.data / FOLDER)
     take(upload, "a/1.dcm", image("1.2.3", 1))
     take(upload, "disc.zip", packed(("IM1", image("1.2.4", 1)), ("IM2", image("1.2.4", 2)), ("x.txt", b"no image")))
     take(upload, "../../etc/passwd", b"root:x:0:0")
@@ -71,7 +71,7 @@ def test_files_and_packed_files_are_taken_by_study_and_the_rest_is_told(act: Act
 
 
 def test_who_imported_is_in_the_audit_trail_and_no_files_name(act: Acting, store: Store) -> None:
-    upload = Upload(store)
+    upload = Upload(store, store.data / FOLDER)
     take(upload, "Muster_Erika.dcm", image("1.2.3", 1))
     take(upload, "Muster_Erika.txt", b"no image")
     note(act.database, "kim", upload.close())
@@ -81,7 +81,7 @@ def test_who_imported_is_in_the_audit_trail_and_no_files_name(act: Acting, store
 
 
 def test_an_upload_is_a_way_in_of_its_own(act: Acting, store: Store) -> None:
-    upload = Upload(store)
+    upload = Upload(store, store.data / FOLDER)
     take(upload, "1.dcm", image("1.2.3", 1))
     upload.close()
     store.close()
@@ -93,7 +93,7 @@ def test_an_upload_is_a_way_in_of_its_own(act: Acting, store: Store) -> None:
 
 def test_a_packed_file_that_unpacks_to_far_more_is_not_read_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("node.receive.packed_files.unpacked_limit", lambda size: 1000)
-    upload = Upload(store)
+    upload = Upload(store, store.data / FOLDER)
     take(upload, "bomb.zip", packed(("zeros", bytes(100_000))))
     assert upload.close().not_read == [("bomb.zip", "unpacks to far more than its size: not read on")]
 
@@ -101,7 +101,7 @@ def test_a_packed_file_that_unpacks_to_far_more_is_not_read_on(store: Store, mon
 def test_where_there_is_no_room_nothing_more_is_taken(
     act: Acting, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = Upload(store)
+    upload = Upload(store, store.data / FOLDER)
     take(upload, "1.dcm", image("1.2.3", 1))
 
     def full(*_: object) -> None:
@@ -116,7 +116,7 @@ def test_where_there_is_no_room_nothing_more_is_taken(
 
 def test_a_large_file_is_looked_after_while_it_comes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("node.actions.importing.LOOK_BYTES", 100)
-    upload = Upload(store)
+    upload = Upload(store, store.data / FOLDER)
     upload.begin("1.dcm")
 
     def full(*_: object) -> None:
@@ -129,13 +129,23 @@ def test_a_large_file_is_looked_after_while_it_comes(store: Store, monkeypatch: 
     upload.close(AssociationOutcome.ABORTED, "no room")
 
 
-def test_what_a_killed_node_left_of_uploads_is_forgotten(tmp_path: Path) -> None:
-    forget_uploads(tmp_path)
-    left = tmp_path / FOLDER / "1"
+def test_what_a_killed_node_left_of_uploads_is_forgotten(act: Acting) -> None:
+    forget_uploads(act.configuration)
+    left = uploads_folder(act.configuration) / "1"
     left.mkdir(parents=True)
     (left / "file").write_bytes(b"half")
-    forget_uploads(tmp_path)
-    assert not (tmp_path / FOLDER).exists()
+    forget_uploads(act.configuration)
+    assert not left.parent.exists()
+
+
+def test_what_another_node_of_the_same_data_folder_is_taking_stays(
+    act: Acting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = uploads_folder(act.configuration) / "1"
+    left.mkdir(parents=True)
+    monkeypatch.setattr("node.database.job_states.socket.gethostname", lambda: "another")
+    forget_uploads(act.configuration)
+    assert left.exists()
 
 
 def test_files_of_this_machine_are_imported_by_somebody_too(act: Acting, tmp_path: Path) -> None:

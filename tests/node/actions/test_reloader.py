@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy.orm import Session
 
 from node.actions.configuration import read_fit
 from node.actions.reloader import START, Reloader
+from node.actions.reloading import ReloadActions, ReloadRequests
 from node.config import Configuration
+from node.database import outbox
 from node.database.tables import CONFIGURATION_IN_FORCE, CONFIGURATION_REFUSED
+from node.errors import PeerUnavailable
 from tests.node.actions.acting import Acting
 
 
 class Part:
     """Goes by what it is given; breaks on a configuration that names the peer ``bad``."""
+
+    breaks: Exception = ZeroDivisionError()
 
     def __init__(self, order: list[str], name: str) -> None:
         self.given: list[Configuration] = []
@@ -25,7 +36,7 @@ class Part:
         self._order.append(self._name)
         self.given.append(configuration)
         if self._name == "second" and "bad" in configuration.peers:
-            raise ZeroDivisionError
+            raise self.breaks
 
 
 class Receivers:
@@ -117,6 +128,29 @@ def test_where_one_part_breaks_all_go_by_the_one_before(node: Running) -> None:
     assert node.reloader.reload("kim").in_force == (), "the good one is in force still"
 
 
+def test_jobs_that_wait_for_a_destination_that_is_gone_are_named(act: Acting, tmp_path: Path) -> None:
+    pacs = {"kind": "dimse", "ae_title": "PACS", "host": "127.0.0.1", "port": 9}
+    web = {**pacs, "ae_title": "WEB"}
+    file = tmp_path / "config.yaml"
+    data = {"node": {"data": str(act.configuration.node.data)}}
+    file.write_text(yaml.safe_dump({**data, "destinations": {"pacs": pacs, "web": web}}))
+    fit = read_fit(file)
+    for _ in range(2):
+        act.job("pacs", "web")
+    reloader = Reloader(file, fit, act.database, (), list[Configuration]().append, Receivers(file))
+    assert reloader.reload("kim").ending == (), "both are there"
+    file.write_text(yaml.safe_dump({**data, "destinations": {"archive": pacs, "web": web}}))
+    preview = ReloadActions(file, fit.configuration, act.database).preview()
+    outcome = reloader.reload("kim")
+    with Session(act.database) as session:
+        left = outbox.left_behind(session, ["web"])["pacs"]
+    assert len(left.jobs) == 2
+    (told,) = outcome.ending
+    assert told.startswith(f"destinations.pacs: {left.objects} objects of 2 jobs wait for it: they are not sent")
+    assert told in preview.sentences
+    assert told in outcome.sentences
+
+
 def test_where_all_that_changed_waits_for_a_restart_parts_go_on_and_read_their_token_files_again(node: Running) -> None:
     node.write(status={"port": 8099})
     outcome = node.reloader.reload("kim")
@@ -132,3 +166,66 @@ def test_receivers_that_do_not_read_it_are_told_of(node: Running, monkeypatch: p
     monkeypatch.setattr(node.receivers, "reload", lambda: None)
     node.write(peers={"ct": {"ae_title": "CT"}})
     assert node.reloader.reload("kim").waiting[-1].startswith("receive: a receiver process has not read it yet")
+
+
+def test_a_part_that_cannot_go_back_keeps_no_other_from_it_and_is_named(node: Running) -> None:
+    node.first.reconfigure = _first_time_only(node.first.reconfigure)  # type: ignore[method-assign, assignment]
+    node.write(peers={"bad": {"ae_title": "CT"}})
+    outcome = node.reloader.reload("kim")
+    assert outcome.wrong == (
+        "a part of the node cannot go by it (ZeroDivisionError): see its log",
+        "Part: does not go back to the configuration before: restart the node",
+    )
+    assert list(node.second.given[-1].peers) == []
+    assert node.kinds[-1] == (CONFIGURATION_REFUSED, "kim")
+
+
+def _first_time_only(reconfigure: Callable[[Configuration], None]) -> Callable[[Configuration], None]:
+    calls = itertools.count()
+
+    def once(configuration: Configuration) -> None:
+        if next(calls):
+            raise OSError("no space left")
+        reconfigure(configuration)
+
+    return once
+
+
+def test_what_a_part_says_of_a_peer_that_is_away_is_the_answer(node: Running) -> None:
+    node.second.breaks = PeerUnavailable("the registry is away")
+    node.write(peers={"bad": {"ae_title": "CT"}})
+    assert node.reloader.reload("kim").wrong == ("the registry is away",)
+    assert list(node.first.given[-1].peers) == []
+
+
+def test_a_file_that_breaks_the_reading_is_answered(node: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.actions.reloader.read_fit", lambda _: 1 / 0)
+    assert node.reloader.reload("kim").wrong == ("it cannot be read anew (ZeroDivisionError): see the node's log",)
+    assert node.kinds[-1] == (CONFIGURATION_REFUSED, "kim")
+
+
+def test_receivers_that_break_are_told_of(node: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.receivers, "reload", lambda: 1 / 0)
+    node.write(peers={"ct": {"ae_title": "CT"}})
+    outcome = node.reloader.reload("kim")
+    assert outcome.in_force == ("peers.ct",)
+    assert outcome.waiting == (
+        "receive: the receiver processes cannot be told (ZeroDivisionError): see the node's log",
+    )
+
+
+def test_an_answer_that_cannot_be_written_is_logged_and_ends_nothing(
+    node: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = ReloadRequests.of(node.act.configuration).folder
+    folder.mkdir(parents=True)
+    (folder / "1.request").write_text('{"who": "kim"}')
+    full = partial(_raise, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    monkeypatch.setattr("node.actions.reloading.write_whole", full)
+    node.reloader.look()
+    assert node.kinds[-1] == (CONFIGURATION_IN_FORCE, "kim")
+    assert "reload cannot be answered" in caplog.messages
+
+
+def _raise(error: Exception, *_: object, **__: object) -> None:
+    raise error

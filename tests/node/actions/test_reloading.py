@@ -14,8 +14,8 @@ from tests.waiting import until
 
 
 def test_a_request_is_answered_and_leaves_no_file(tmp_path: Path) -> None:
-    requests = ReloadRequests(tmp_path)
-    answer = Reload("kim", now(), "ab12", ("peers.ct",), ("status.port: needs a restart: why",), ())
+    requests = ReloadRequests(tmp_path / FOLDER)
+    answer = Reload("kim", now(), "ab12", ("peers.ct",), ("status.port: needs a restart: why",), (), ("pacs: ends",))
     answers: list[Reload] = []
     asking = threading.Thread(target=lambda: answers.append(requests.ask("kim", patience_s=60)))
     asking.start()
@@ -30,7 +30,7 @@ def test_a_request_is_answered_and_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_node_that_does_not_answer_is_said_not_to(tmp_path: Path) -> None:
     with pytest.raises(NoAnswer, match="did not answer"):
-        ReloadRequests(tmp_path).ask("kim", patience_s=0.1)
+        ReloadRequests(tmp_path / FOLDER).ask("kim", patience_s=0.1)
     assert list((tmp_path / FOLDER).iterdir()) == []
 
 
@@ -39,8 +39,33 @@ def test_what_was_asked_of_a_node_that_has_ended_is_forgotten(tmp_path: Path) ->
     folder.mkdir()
     (folder / "1.request").write_text(json.dumps({"who": "kim"}))
     (folder / "2.request").write_text("cut off")
-    ReloadRequests(tmp_path).clear()
-    assert list(ReloadRequests(tmp_path).waiting()) == []
+    ReloadRequests(tmp_path / FOLDER).clear()
+    assert list(ReloadRequests(tmp_path / FOLDER).waiting()) == []
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "null", '"kim"', "{}", "cut off"])
+def test_a_file_that_is_no_request_is_passed_over_and_taken_away(tmp_path: Path, content: str) -> None:
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    (folder / "1.request").write_text(content)
+    (folder / "2.request").write_text(json.dumps({"who": "kim"}))
+    assert [asked.who for asked in ReloadRequests(tmp_path / FOLDER).waiting()] == ["kim"]
+    assert list(folder.iterdir()) == []
+
+
+def test_nodes_that_share_a_data_folder_take_and_clear_only_their_own_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("node: {data: data}\n")
+    ours = ReloadRequests.of(read(path))
+    monkeypatch.setattr("node.database.job_states.socket.gethostname", lambda: "another")
+    theirs = ReloadRequests.of(read(path))
+    ours.folder.mkdir(parents=True)
+    (ours.folder / "1.request").write_text(json.dumps({"who": "kim"}))
+    theirs.clear()
+    assert list(theirs.waiting()) == []
+    assert [asked.who for asked in ours.waiting()] == ["kim"]
 
 
 def test_what_became_of_it_is_told_in_sentences() -> None:

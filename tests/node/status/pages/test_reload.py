@@ -20,7 +20,7 @@ Page = tuple[Acting, httpx.Client]
 @contextmanager
 def answering(act: Acting, answer: Reload) -> Iterator[list[str]]:
     """A node that answers one request so; who asked."""
-    requests, asked_by = ReloadRequests(act.configuration.node.data), list[str]()
+    requests, asked_by = ReloadRequests.of(act.configuration), list[str]()
 
     def answer_one() -> None:
         (asked,) = until(lambda: list(requests.waiting()), "somebody asks")
@@ -66,4 +66,4 @@ def test_where_nothing_changes_that_is_shown(page: Page) -> None:
 def test_a_form_of_others_reloads_nothing(page: Page) -> None:
     act, client = page
     assert client.post("/reload", data={"token": "0"}).status_code == 403
-    assert list(ReloadRequests(act.configuration.node.data).waiting()) == []
+    assert list(ReloadRequests.of(act.configuration).waiting()) == []

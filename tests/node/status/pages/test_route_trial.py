@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,11 +18,12 @@ from pydantic import SecretStr
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from node.actions.reloading import NoAnswer, Reload, now
 from node.config import Configuration, StatusSettings, read
 from node.config.route_settings import with_settings
 from node.database.tables import DecisionRow, SeriesRow, StudyRow
 from node.errors import NodeError
-from node.status.app import build_app
+from node.status.app import Replaceable, WebApp, build_app
 from tests.axe import assert_accessible
 from tests.browser import open_browser
 from tests.node.route.test_dispatch import Desk
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 TRY = "/routes/try"
+IN_FORCE = Reload("", now(), in_force=("routes.knee.when",))
 
 
 class Node:
@@ -46,21 +50,23 @@ class Node:
         self.configuration: Configuration = with_settings(read(self.file), folder)
         self.applied: list[tuple[str, str, str]] = []
         self.refuses: NodeError | None = None
+        self.becomes = IN_FORCE
 
-    def apply(self, text: str, by: str, seen: str) -> None:
+    def apply(self, text: str, by: str, seen: str) -> Reload:
         if self.refuses is not None:
             raise self.refuses
         self.applied.append((text, by, seen))
+        return self.becomes
 
 
 def fill_now(desk: Desk) -> None:
     """The studies of the trial's tests, as if they had come today: the page counts days from now."""
     fill(desk)
-    now = datetime.now(UTC)
+    came = datetime.now(UTC)
     with Session(desk.database) as session, session.begin():
-        session.execute(update(StudyRow).values(last_received=now, completed=now))
-        session.execute(update(SeriesRow).values(last_received=now, completed=now))
-        session.execute(update(DecisionRow).values(decided=now))
+        session.execute(update(StudyRow).values(last_received=came, completed=came))
+        session.execute(update(SeriesRow).values(last_received=came, completed=came))
+        session.execute(update(DecisionRow).values(decided=came))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +82,7 @@ def node(_made: Node) -> Iterator[Node]:
     yield _made
     _made.file.write_text(text)
     _made.applied.clear()
-    _made.refuses = None
+    _made.refuses, _made.becomes = None, IN_FORCE
 
 
 @pytest.fixture
@@ -214,6 +220,44 @@ def test_why_routes_were_not_put_in_force_is_said(node: Node, client: httpx.Clie
     assert "They were not put in force: config.yaml has been changed" in text_of(answer)
 
 
+def test_other_changes_of_the_file_are_named_before_they_are_put_in_force_with_the_routes(
+    node: Node, client: httpx.Client
+) -> None:
+    assert "other changes" not in confirmed(client)
+    node.file.write_text(f"{node.file.read_text()}peers: {{ct: {{ae_title: CT}}}}\nstatus: {{port: 8099}}\n")
+    page = confirmed(client)
+    assert "peers.ct: will be in force" in page
+    assert "status.port: needs a restart: the port is open" in page
+
+
+def confirmed(client: httpx.Client) -> str:
+    fields = fields_of(client.get(f"{TRY}?route=knee").text)
+    return text_of(client.post(f"{TRY}/apply", data={**fields, "when.value.2": "{max: 2}"}))
+
+
+def test_a_reload_that_was_refused_is_shown_and_that_the_file_is_written(node: Node, client: httpx.Client) -> None:
+    node.becomes = Reload("", now(), wrong=("a part of the node cannot go by it",))
+    answer = client.post(f"{TRY}/apply", data=confirmation(client), follow_redirects=False)
+    assert answer.status_code == 422
+    for text in ("stays as it was", "config.yaml has the new routes", "a part of the node cannot go by it"):
+        assert text in text_of(answer)
+
+
+def test_what_waits_for_a_restart_is_shown(node: Node, client: httpx.Client) -> None:
+    node.becomes = Reload("", now(), "ab12", ("routes.knee.when",), ("status.port: needs a restart: why",))
+    answer = client.post(f"{TRY}/apply", data=confirmation(client), follow_redirects=False)
+    assert answer.status_code == 200
+    assert "status.port: needs a restart: why" in text_of(answer)
+
+
+def test_where_the_node_does_not_answer_the_file_is_said_to_be_written(node: Node, client: httpx.Client) -> None:
+    node.refuses = NoAnswer("the node did not answer within 60 s")
+    answer = client.post(f"{TRY}/apply", data=confirmation(client))
+    assert answer.status_code == 503
+    assert "config.yaml has the new routes, but whether the node goes by them is not known" in text_of(answer)
+    assert "condyle reload" in text_of(answer)
+
+
 def test_without_a_file_there_is_nothing_to_try_and_without_the_function_nothing_to_put_in_force(node: Node) -> None:
     with client_of(build_app(node.configuration, node.desk.database), accept="text/html") as client:
         assert client.get(TRY).status_code == 404
@@ -269,6 +313,38 @@ def test_the_page_judges_as_one_types_and_completes_words_by_the_keyboard(browse
         assert field.evaluate("at => at.value.slice(at.selectionStart, at.selectionEnd)") == "      SliceThicknes:"
         assert not errors
         page.close()
+
+
+def _longer(read: list[bool], before: int) -> bool:
+    return len(read) > before
+
+
+def test_an_application_that_is_replaced_or_ended_reads_no_more_headers(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, read = Event(), list[bool]()
+
+    def read_on(*_: object, stop: Event, **__: object) -> None:
+        begun.set()
+        read.append(stop.wait(20))
+
+    monkeypatch.setattr("node.route.trial_reading.read_headers", read_on)
+
+    def application() -> WebApp:
+        return build_app(node.configuration, node.desk.database, config_file=node.file)
+
+    app = Replaceable(application())
+    endings: list[Callable[[], None]] = [lambda: app.put(application()), app.stop]
+    for end in endings:
+        begun.clear()
+        with client_of(app, accept="text/html") as client:
+            fields = fields_of(client.get(f"{TRY}?route=knee").text)
+            client.post(TRY, data={**fields, "when.key.2": "EchoTime", "when.value.2": "{min: 20}"})
+        assert begun.wait(5), "a trial of what no decision noted reads"
+        before = len(read)
+        end()
+        until(partial(_longer, read, before), "the reading ends", seconds=5)
+    assert read == [True, True]
 
 
 @pytest.mark.browser
