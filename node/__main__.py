@@ -230,7 +230,7 @@ def init(
 
 @app.command()
 def reload(
-    config: ConfigArgument = DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     as_json: Annotated[bool, typer.Option("--json", help="Print what became of it as JSON.")] = False,
 ) -> None:
     """Have the running node read its configuration anew, without a restart.

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from node.access.attempts import Attempts
 from node.access.callers import Callers
+from node.access.refused import RefusedSignIns
 from node.actions.configuration import read_fit
 from node.actions.desk import Actions
 from node.actions.importing import forget_uploads
@@ -219,6 +220,7 @@ class Node:
         study_keys = StudyKeys(configuration.node.data, database, readers)
         study_keys.loop.start()
         stack.callback(study_keys.loop.stop)
+        remarks["study keys"] = study_keys.loop.problem
         rejection_notes = RejectionNotes(
             database, instances, configuration.receive.rejection_notes, readers, job_engine.stop_work, now, changes
         )
@@ -272,13 +274,14 @@ class Node:
         stack.callback(for_page.dispose)
         connections = Connections(configuration.status.trusted_proxies, self._open_files)
 
-        attempts = Attempts()  # a reload forgets none
+        attempts, refused = Attempts(), RefusedSignIns(for_page)  # a reload forgets none
+        stack.callback(refused.close)
 
         def pages(configuration: Configuration) -> WebApp:
             proxies = configuration.status.trusted_proxies
             runs = RunWeb(configuration.run_requests, run_requests, proxies)
             actions = Actions.of(self._path, configuration, for_page, job_engine, rerouting, store)
-            callers = Callers(configuration, for_page, attempts=attempts)
+            callers = Callers(configuration, for_page, attempts=attempts, refused=refused)
             return build_app(
                 configuration,
                 for_page,

@@ -30,7 +30,7 @@ STEP_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 50
 LATENCY_S = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
 STEPS = ("prepare", "infer", "encode", "hand over")  # of every job
 ANSWERS = ("delivered", "refused", "skipped")  # what becomes of an object at a destination
-WAYS = ("dimse", "stow", "folder", "orthanc", "fetch")  # in which instances come
+WAYS = ("dimse", "stow", "folder", "orthanc", "fetch", "import")  # in which instances come
 
 # ---- reception
 INSTANCES_RECEIVED = Counter(

@@ -38,6 +38,8 @@ class Callers:
         The time, with its zone.
     attempts
         Counts sign-ins that failed; None: from now on.
+    refused
+        Has them counted in the audit trail; None: a counter of its own.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class Callers:
         database: Database,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         attempts: Attempts | None = None,
+        refused: RefusedSignIns | None = None,
     ) -> None:
         settings = self._settings = configuration.status
         token = read_token("status", settings.token, settings.token_file)
@@ -59,7 +62,7 @@ class Callers:
         self.users = Users(database, clock=clock)
         self.sessions = Sessions(database, settings, clock)
         self.api_tokens = ApiTokens(database, clock)
-        self.refused = RefusedSignIns(database, clock)
+        self.refused = RefusedSignIns(database, clock) if refused is None else refused
         self.attempts = Attempts() if attempts is None else attempts
 
     @property

@@ -1,7 +1,7 @@
 """Sign-ins that were refused, in the audit trail: counted within the hour, since whoever tries may try often.
 
 The first of an hour is written at once. Further ones are counted in memory, and written every few seconds as long as
-anybody asks for anything.
+anybody asks for anything, and at the end.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.database.connection import Database
@@ -82,9 +83,22 @@ class RefusedSignIns:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
             self._written = self._clock()
-        for kind, (count, address) in waiting.items():
-            if not self._more(kind, count, address):
-                self._first(kind, count, address)
+        try:
+            while waiting:
+                kind, (count, address) = next(iter(waiting.items()))
+                if not self._more(kind, count, address):
+                    self._first(kind, count, address)
+                del waiting[kind]
+        finally:  # what a database that is away has not taken is written later
+            with self._lock:
+                for kind, (count, address) in waiting.items():
+                    since, latest = self._waiting.get(kind, (0, address))
+                    self._waiting[kind] = (since + count, latest)
+
+    def close(self) -> None:
+        """Write what was counted, for the last time; it is lost where the database is away."""
+        with suppress(SQLAlchemyError):
+            self.write()
 
     def _more(self, kind: _Kind, count: int, address: str) -> bool:
         with Session(self._database) as session, session.begin():

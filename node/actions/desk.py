@@ -68,7 +68,7 @@ class Actions:
             JobActions(configuration, database, engine),
             StudyActions(configuration, database, rerouting),
             Resending(configuration, database),
-            PauseActions(configuration, database),
+            PauseActions(configuration, database, engine.mind_pauses),
             ReloadActions(path, configuration, database),
             RoutesFile(path, database),
             lambda: Upload(store, uploads_folder(configuration)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select
@@ -26,10 +26,20 @@ class AlreadySo(NodeError):
 
 
 class PauseActions:
-    """The actions; a pause outlasts restarts, until somebody ends it."""
+    """The actions; a pause outlasts restarts, until somebody ends it.
 
-    def __init__(self, configuration: Configuration, database: Database) -> None:
-        self._configuration, self._database = configuration, database
+    Parameters
+    ----------
+    configuration, database
+        The node's.
+    tell
+        Called when a route was paused or resumed: has the engine look now. Without, it sees so within a second.
+    """
+
+    def __init__(
+        self, configuration: Configuration, database: Database, tell: Callable[[], object] = lambda: None
+    ) -> None:
+        self._configuration, self._database, self._tell = configuration, database, tell
 
     def every(self) -> list[PauseRow]:
         """All that is paused."""
@@ -76,6 +86,8 @@ class PauseActions:
             if not pauses.pause(session, kind, name, by, why, now):
                 raise AlreadySo(f"{kind} {name} is paused already")
             audit.note(session, PAUSED, by, now=now, kind=kind.value, name=name, why=why)
+        if kind is PauseKind.ROUTE:
+            self._tell()
 
     def preview_resume(self, kind: PauseKind, name: str) -> Preview:
         """What `resume` would do."""
@@ -106,6 +118,8 @@ class PauseActions:
             if kind is PauseKind.DESTINATION:
                 outbox.begin_anew(session, name, now)
             audit.note(session, RESUMED, by, now=now, kind=kind.value, name=name)
+        if kind is PauseKind.ROUTE:
+            self._tell()
 
     def _require_known(self, kind: PauseKind, name: str) -> None:
         routes, destinations = self._configuration.routes, self._configuration.destinations

@@ -43,6 +43,9 @@ def add(name: str, role: Role, config: Path, *, sees_patients: bool, password_fi
     is_first = not users.any()
     if users.named(name) is not None:
         return _complain(f"{folded(name)}: there is such a user already")
+    if is_first and role != Role.ADMINISTRATOR and configuration.status.openid is None:
+        first = "The first user should be an administrator, as from now on everybody signs in"
+        return _complain(f"{first}: condyle user add {folded(name)} --role administrator")
     password = _password(password_file)
     if password is None:
         return USAGE
@@ -51,8 +54,6 @@ def add(name: str, role: Role, config: Path, *, sees_patients: bool, password_fi
         console().print(f"{folded(name)} may sign in as {role}", markup=False)
         if is_first:
             console().print("From now on everybody signs in, at this machine too (docs/sign-in.md)", markup=False)
-        if is_first and role != Role.ADMINISTRATOR:
-            console(error=True).print("There is no administrator yet: condyle user add NAME --role administrator")
     return told()
 
 

@@ -692,6 +692,7 @@ class AuditRow(Base):
 
     __table_args__ = (
         Index("audit_by_kind", "what", "id"),
+        Index("audit_by_who", "who", "id"),
         Index("audit_counted_as", "counted_as", unique=True),
         Index("audit_by_number", "number"),
         _partial("audit_not_chained", "id", where="number IS NULL"),

@@ -581,6 +581,8 @@ class JobEngine:
     def restart(self, job_id: str, why: str = "restarted by an operator", *, audit: InTransaction = _nothing) -> None:
         """Run a failed or unsuitable job again from the step that failed; finished steps are not repeated.
 
+        It waits where its route is paused.
+
         Parameters
         ----------
         job_id
@@ -599,7 +601,8 @@ class JobEngine:
         with Session(self._database) as session, session.begin():
             job_states.restart(session, job_id, why)
             audit(session)
-        if self._alone is None:
+            held = self._hold_if_paused(session, job_id)
+        if self._alone is None and not held:
             self._take_up(job_id)
 
     def send_to(
@@ -657,7 +660,8 @@ class JobEngine:
             if made and not has_result:
                 raise JobFailed(f"job {job_id}: its result is no longer stored; run the pipeline: condyle jobs start")
             job_states.send_to(session, job_id, destinations, detail, conditions)
-        if self._alone is None:
+            held = self._hold_if_paused(session, job_id)
+        if self._alone is None and not held:
             self._take_up(job_id)
 
     def _names_patient(self, job_id: str, folder: JobFolder) -> bool:
@@ -681,6 +685,11 @@ class JobEngine:
         for job_id in job_ids:
             if self._client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False):
                 self._client.delete_workflow(job_id)
+
+    def _hold_if_paused(self, session: Session, job_id: str) -> bool:
+        """Hold a job that was queued once more, where its route is paused; whether it is held."""
+        why = self._paused(session.get_one(JobRow, job_id).route)
+        return why is not None and job_states.hold(session, job_id, why)
 
     def _take_up(self, job_id: str) -> None:
         """Have DBOS run a job that is queued in the database, whether DBOS knows it or not."""

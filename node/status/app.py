@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +23,7 @@ from node.database.connection import Database
 from node.reading import HERE, Reader
 from node.status.browser_guard import BrowserGuard
 from node.status.connections import Connections
+from node.status.forms import HAS_NUL, NUL
 from node.status.health import Check, Health
 from node.status.metrics import Metrics
 from node.status.overview import Overview
@@ -159,7 +162,8 @@ def build_app(
     )
     # around all of it, so that answers to what nobody foresaw have the headers too
     headers = (*HEADERS, BY_TLS_ONLY) if configuration.status.tls else HEADERS
-    return WebApp(_WithHeaders(BrowserGuard(app, configuration.status, connections.refusals), headers), ending)
+    guarded = BrowserGuard(_OfText(app), configuration.status, connections.refusals)
+    return WebApp(_WithHeaders(guarded, headers), ending)
 
 
 def _routes_of_actions(site: Site, actions: Actions, database: Database) -> Iterator[BaseRoute]:
@@ -219,6 +223,25 @@ class Replaceable:
         self._app.stop(STOP_PATIENCE_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+class _OfText:
+    """Refuses addresses that hold a NUL: a database takes it in no text, and would seem to be away.
+
+    Plain ASGI.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (
+            NUL in scope["path"] or NUL in unquote_plus(scope["query_string"].decode("latin-1"))
+        ):
+            answer = PlainTextResponse(f"The address {HAS_NUL}.\n", HTTPStatus.UNPROCESSABLE_ENTITY)
+            await answer(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
 

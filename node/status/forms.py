@@ -17,6 +17,8 @@ from node.network.request_body import body_of
 
 KEY_FILE = "page-forms.key"  # in the data folder
 FORM_BYTES, FORM_FIELDS = 512 * 2**10, 5000  # a report over two hands and two feet has some 400 fields
+NUL = "\0"  # no database keeps it in a text, and nobody types it
+HAS_NUL = "holds the character NUL, which is no part of a text"
 FORM = "application/x-www-form-urlencoded"
 NOT_OURS = "This form is not one that this node gave out: open it anew, and fill it in there."
 
@@ -48,14 +50,17 @@ async def fields_of(request: Request) -> dict[str, str]:
     Raises
     ------
     UnsuitableBody
-        If the body is no form, or too large for one.
+        If the body is no form, or too large for one, or holds what is no text.
     """
     if media_and_parameters(request.headers.get("content-type", ""))[0] != FORM:
         raise UnsuitableBody(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Only the form of the page is taken")
     body = b"".join([piece async for piece in body_of(request, FORM_BYTES)])
     try:
-        return dict(
+        fields = dict(
             parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS, errors="strict")
         )
     except ValueError:
         raise UnsuitableBody(HTTPStatus.BAD_REQUEST, "The body is no form of the page") from None
+    if any(NUL in text for field in fields.items() for text in field):
+        raise UnsuitableBody(HTTPStatus.UNPROCESSABLE_ENTITY, f"A field of the form {HAS_NUL}")
+    return fields

@@ -39,6 +39,7 @@ UNDECIDED, NO_ROUTE, RECEIVING = "undecided", "no route", "receiving"
 RANK = (JobState.FAILED, *UNDER_WAY, JobState.UNSUITABLE, JobState.DONE)  # of several jobs the first says its state
 STATES = (*RANK, NO_ROUTE, RECEIVING, UNDECIDED)
 FEWEST_OF_UID, LONGEST_TEXT = 4, 64  # characters
+YEARS = range(1900, 2101)  # of days that can be asked for
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -116,9 +117,12 @@ class Search:
 
 def _day(text: str, name: str) -> date | None:
     try:
-        return date.fromisoformat(text) if text else None
+        day = date.fromisoformat(text) if text else None
     except ValueError:
         raise Mistake(f"{name}: a day, as in 2026-05-31") from None
+    if day is not None and day.year not in YEARS:
+        raise Mistake(f"{name}: a day of the years {YEARS[0]} to {YEARS[-1]}, as in 2026-05-31")
+    return day
 
 
 @dataclass(frozen=True)

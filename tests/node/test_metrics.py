@@ -15,6 +15,7 @@ def test_what_is_configured_is_there_with_nothing() -> None:
         ("condyle_deliveries_total", "vna", "refused"),
         ("condyle_deliveries_confirmed_total", "vna"),
         ("condyle_associations_total", "lost", "stow"),
+        ("condyle_associations_total", "lost", "import"),
         ("condyle_instances_not_stored_total", "0xA700"),
     ):
         assert key in found

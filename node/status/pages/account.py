@@ -34,7 +34,7 @@ class AccountPage:
         return [
             Route("/account", guarded(self._show)),
             Route("/account/password", guarded(self._change_password), methods=["POST"]),
-            Route("/account/sessions/{number:int}/end", guarded(self._end), methods=["POST"]),
+            Route("/account/sessions/{number}/end", guarded(self._end), methods=["POST"]),
             Route("/account/sessions/end-others", guarded(self._end_others), methods=["POST"]),
         ]
 
@@ -87,7 +87,9 @@ class AccountPage:
         return RedirectResponse("/account?changed", HTTPStatus.SEE_OTHER)
 
     def _end(self, request: Request) -> Response:
-        if not self._callers.sessions.end(identity_of(request), request.path_params["number"]):
+        number = request.path_params["number"]
+        is_one = number.isascii() and number.isdecimal() and len(number) < 19
+        if not is_one or not self._callers.sessions.end(identity_of(request), int(number)):
             raise HTTPException(HTTPStatus.NOT_FOUND, "You have no such session; it may have ended.")
         return RedirectResponse("/account", HTTPStatus.SEE_OTHER)
 

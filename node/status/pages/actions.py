@@ -15,6 +15,7 @@ from node.database.pauses import PauseKind
 from node.errors import NodeError
 from node.route.by_hand import UnknownName
 from node.status.pages.confirmations import Confirmation, Field, Typed
+from node.status.study_search import YEARS
 
 NOTICES = {
     "restarted": "The job is queued again.",
@@ -222,6 +223,8 @@ def _moment(typed: Typed) -> datetime:
         moment = datetime.fromisoformat(typed.get("since", ""))
     except ValueError:
         raise UnknownName(f"since: should be a day and a time, such as {FAR}") from None
+    if moment.year not in YEARS:
+        raise UnknownName(f"since: should be in one of the years {YEARS[0]} to {YEARS[-1]}")
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 

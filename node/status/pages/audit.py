@@ -14,6 +14,7 @@ from node.audit.listing import Filter, in_words, kinds, lines
 from node.audit.trail import head_of
 from node.database.connection import Database
 from node.status.site import Site
+from node.status.study_search import YEARS
 
 SHOWN = 100
 
@@ -59,8 +60,9 @@ class AuditPage:
 
 
 def _day(text: str) -> datetime | None:
-    """The beginning of a day where the node stands; None where the text is none."""
+    """The beginning of a day where the node stands; None where the text is none, or of a year that nobody means."""
     try:
-        return datetime.combine(date.fromisoformat(text), time()).astimezone(UTC)
-    except (OverflowError, ValueError):
+        day = date.fromisoformat(text)
+    except ValueError:
         return None
+    return datetime.combine(day, time()).astimezone(UTC) if day.year in YEARS else None

@@ -73,7 +73,7 @@ class ModelPages:
         if shadow is None or shadow.shadow_of is None:
             raise HTTPException(404, "No such route runs in the shadow of another.")
         asked = request.query_params.get("days", "")
-        days = int(asked) if asked.isdecimal() and int(asked) in AGREEMENT_DAYS else DEFAULT_DAYS
+        days = int(asked) if asked.isdecimal() and len(asked) < 4 and int(asked) in AGREEMENT_DAYS else DEFAULT_DAYS
         since = datetime.now(UTC) - timedelta(days=days)
         return self._site.page(
             request,

@@ -176,7 +176,7 @@ class RouteTrialPage:
         if field == "draft":
             at = fields.get("at", "")
             text = fields.get("draft", "").replace("\r\n", "\n")
-            typed, found = in_text(text, int(at) if at.isdecimal() else len(text), self._configuration)
+            typed, found = in_text(text, int(at) if at.isdecimal() and len(at) < 10 else len(text), self._configuration)
         else:
             typed = fields.get(field, "")
             found = of_field(field.partition(".")[0], typed, fields.get("pipeline", ""), self._configuration)

@@ -17,6 +17,7 @@ from node.database.tables import UserRow
 from node.status.site import Site, form_of
 
 YOURSELF = "that is you: another administrator has to do it, so that one is always left"
+YOUR_PASSWORD = "that is you: change your password on the page Account (/account), which asks for the present one"
 FIRST = "the first user should be an administrator: from now on everybody signs in, and one has to add the others"
 
 
@@ -59,7 +60,7 @@ class UserPages:
         fields, by = form_of(request), identity_of(request)
         try:
             role = _role_in(fields.get("role", ""))
-            if role != Role.ADMINISTRATOR and by.way == "machine" and not self._users.any():
+            if role != Role.ADMINISTRATOR and not self._site.callers.people_sign_in():
                 raise NotDone(FIRST)
             name, password = folded(fields.get("name", "")), fields.get("password", "")
             self._users.add(name, password, role, by.name, sees_patients="patients" in fields)
@@ -87,14 +88,14 @@ class UserPages:
         user, what, by = self._named(request), request.path_params["what"], identity_of(request).name
         fields = form_of(request)
         try:
-            if what != "password" and _is_self(request, user):
-                raise NotDone(YOURSELF)
+            if _is_self(request, user):
+                raise NotDone(YOUR_PASSWORD if what == "password" else YOURSELF)
             match what:
                 case "role":
                     role = _role_in(fields.get("role", ""))
                     self._users.set_role(user.name, role, by, sees_patients="patients" in fields)
                 case "password":
-                    self._users.set_password(user.name, fields.get("password", ""), by, stays=identity_of(request))
+                    self._users.set_password(user.name, fields.get("password", ""), by)
                 case "disable":
                     self._users.disable(user.name, by)
                 case "enable":

@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 from starlette.requests import Request
 
 from node.access.callers import Callers, is_by_itself
 from node.access.identity import SHARED_TOKEN, THIS_MACHINE, Identity, Role, Scope
 from node.access.passwords import Passwords
+from node.access.refused import RefusedSignIns
 from node.access.users import Users, identity_of
 from node.config import Configuration
 from node.database.connection import Database
+from node.database.tables import AuditRow
 from node.network.sign_in import Refusal
 from tests.node.access.quick import PASSWORD, QUICK
 
@@ -144,3 +148,14 @@ def test_the_address_is_the_callers_as_far_as_a_proxy_is_trusted(sqlite: Databas
 )
 def test_a_page_that_refreshes_itself_is_told_from_somebody_who_reads_it(asked: Request, by_itself: bool) -> None:
     assert is_by_itself(asked) is by_itself
+
+
+def test_what_is_counted_outlasts_a_reload(database: Database) -> None:
+    configuration = Configuration.model_validate({"node": {"data": "/nowhere"}})
+    counter = RefusedSignIns(database)
+    before = Callers(configuration, database, refused=counter)
+    for _ in range(3):
+        before.refused.add("no such token", "10.1.1.1")  # the first is written at once
+    Callers(configuration, database, refused=counter).refused.close()
+    with Session(database) as session:
+        assert session.scalars(select(AuditRow.times)).all() == [3]

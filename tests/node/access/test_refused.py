@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from node.access.refused import RefusedSignIns
@@ -63,3 +64,24 @@ def test_two_nodes_on_one_database_count_together(database: Database) -> None:
     for node in (RefusedSignIns(database, clock), RefusedSignIns(database, clock)):
         node.add("no such token", "10.1.1.1")
     assert [row[2] for row in rows(database)] == [2]
+
+
+def test_what_is_counted_outlasts_a_database_that_is_away_and_is_written_at_the_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    refused = RefusedSignIns(database, clock)
+    refused.add("no such token", "10.1.1.1")
+    refused.add("no such token", "10.1.1.2")
+
+    def is_away(*_: object) -> bool:
+        raise OperationalError("UPDATE", {}, OSError("away"))
+
+    with monkeypatch.context() as away:
+        away.setattr(RefusedSignIns, "_more", is_away)
+        with pytest.raises(OperationalError):
+            refused.write()
+        refused.close()  # the end does not fail by it
+    assert rows(database)[0][2] == 1
+    refused.close()
+    assert rows(database)[0][2] == 2

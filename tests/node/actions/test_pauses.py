@@ -39,6 +39,16 @@ def test_a_route_says_how_many_of_its_jobs_wait(pauses: PauseActions) -> None:
     assert "0 jobs of it are queued now; what runs goes on to its end." in plan.sentences
 
 
+def test_the_engine_is_told_of_routes_at_once(act: Acting) -> None:
+    told: list[str] = []
+    pauses = PauseActions(act.configuration, act.database, lambda: told.append("look"))
+    pauses.pause(PauseKind.ROUTE, "knee", "a new model", "kim")
+    assert told == ["look"]
+    pauses.pause(PauseKind.DESTINATION, "pacs", "it moves", "kim")
+    pauses.resume(PauseKind.ROUTE, "knee", "kim")
+    assert told == ["look", "look"]
+
+
 def test_what_is_paused_is_not_paused_again_and_what_is_not_is_not_resumed(act: Acting, pauses: PauseActions) -> None:
     pauses.pause(PauseKind.ROUTE, "knee", "", "kim")
     with pytest.raises(AlreadySo, match="route knee is paused already"):

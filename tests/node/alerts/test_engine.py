@@ -287,13 +287,14 @@ def test_what_cannot_be_told_is_tried_again_with_growing_pauses_and_said_on_the_
     assert pauses == [15, 30, 60, 120]
     remark = watch.alerts.remark()
     assert remark is not None
-    assert "admins: Connection refused" in remark
+    assert "admins: cannot be told since " in remark
+    assert "Connection refused" not in remark, "strangers read it at /health/ready"
     peer = MailServer()
     with mail_server(peer, port):
         watch.round()
     assert len(peer.messages) == 1
     assert peer.messages[0]["Message-ID"] == f"<{watch.notices()[0].batch}@condyle.invalid>"
-    assert "Connection refused" not in (watch.alerts.remark() or "")
+    assert "cannot be told" not in (watch.alerts.remark() or "")
 
 
 def test_a_message_that_is_no_news_any_more_is_given_up(sqlite: Database, tmp_path: Path, port: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import inspect
 
 from node.audit.listing import Filter, as_json, in_words, kinds, lines
 from node.database.connection import Database
@@ -36,6 +37,17 @@ def filled(database: Database) -> Database:
 def test_lines_are_found_by_what_is_asked_for(filled: Database, wanted: Filter, found: list[int]) -> None:
     assert [row.id for row in lines(filled, wanted, 10)] == found
     assert [row.id for row in lines(filled, wanted, 1)] == found[:1]
+
+
+def test_what_somebody_did_is_found_by_an_index(filled: Database) -> None:
+    with filled.connect() as connection:
+        found = {index["name"]: index["column_names"] for index in inspect(connection).get_indexes("audit")}
+        assert found["audit_by_who"] == ["who", "id"]
+        if connection.dialect.name == "sqlite":
+            asked = "EXPLAIN QUERY PLAN SELECT * FROM audit WHERE who = 'anna' ORDER BY id DESC LIMIT 101"
+            plan = str(connection.exec_driver_sql(asked).all())
+            assert "audit_by_who" in plan
+            assert "TEMP B-TREE" not in plan
 
 
 def test_the_kinds_are_those_that_are_there(filled: Database) -> None:

@@ -10,6 +10,6 @@ from tests.command_line import Condyle
 def test_where_no_node_runs_that_is_told(condyle: Condyle, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("node: {data: data}\n")
-    ended = condyle("reload", config)
+    ended = condyle("reload", "--config", config)
     assert ended.returncode == 4
     assert "no node runs with it on this machine" in ended.stderr

@@ -102,3 +102,17 @@ def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(config: Pat
     assert process.wait(30) == 0
     os.close(ours)
     assert PASSWORD.encode() not in shown
+
+
+def test_the_first_user_is_an_administrator_unless_a_provider_knows_others(
+    condyle: Condyle, config: Path, password: Path
+) -> None:
+    ended = condyle("user", "add", "Otto", "--role", "operator", "--password-file", password, "--config", config)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("The first user should be an administrator")
+    assert "condyle user add otto --role administrator" in ended.stderr
+    openid = {"issuer": "https://login.example", "client_id": "condyle", "roles": {"staff": "administrator"}}
+    settings = {"node": {"data": "data"}, "status": {"url": "https://condyle.example", "openid": openid}}
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    ended = condyle("user", "add", "otto", "--role", "operator", "--password-file", password, "--config", config)
+    assert (ended.returncode, ended.stdout.splitlines()[0]) == (0, "otto may sign in as operator")

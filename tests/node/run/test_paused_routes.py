@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
-from node.database.jobs import Job
+from node.database import job_states
+from node.database.jobs import Job, JobState
 from node.reading import HERE
 from node.run.job_engine import JobEngine
 from tests.node.run.trial import Bench, bench, configuration, install_trial
@@ -79,6 +81,26 @@ def test_jobs_of_a_paused_route_keep_no_other_waiting_and_go_on_at_once(made: Be
         assert {made.record(job).reason for job in before[1:] + after} == {""}
         assert made.events(before[1])[-1:] == ["hand over"]
         assert {"held", "goes on"} <= set(made.events(before[1]))
+    finally:
+        engine.stop()
+
+
+def test_a_job_that_is_restarted_waits_where_its_route_is_paused(made: Bench) -> None:
+    pauses = Pauses()
+    engine = started(made, pauses)
+    try:
+        job = made.job()
+        with Session(made.database) as session, session.begin():
+            job_states.record(session, job)
+            job_states.move(session, job.id, JobState.RUNNING)
+            job_states.count_start(session, job.id, "infer", 3)
+            job_states.move(session, job.id, JobState.FAILED, reason="for a test")
+        pauses.whys["trial"] = WHY
+        until(lambda: engine._held is not None and engine._held.get("trial") == WHY)
+        engine.restart(job.id)
+        assert are_held(made, [job]), "from the first moment"
+        pauses.whys.clear()
+        until(lambda: made.state(job) == "sending")
     finally:
         engine.stop()
 

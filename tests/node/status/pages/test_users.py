@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from node.access.identity import Role
+from node.access.api_tokens import ApiTokens
+from node.access.identity import Role, Scope
 from node.access.tokens import digest
 from node.access.users import Users
 from node.config import Configuration
@@ -78,11 +79,14 @@ def test_an_administrator_cannot_take_their_own_role_away(
 ) -> None:
     assert "/users/anna/role" not in anna.get("/users/anna").text
     session = digest(anna.cookies["condyle-session"])
-    for what in ("role", "disable", "remove"):
+    assert "/users/anna/password" not in anna.get("/users/anna").text
+    assert '<a href="/account">Change your password</a>' in anna.get("/users/anna").text
+    for what in ("role", "disable", "remove", "password"):
         path = f"/users/anna/{what}"
         token = FormTokens(configuration.node.data).token(path, "password", "anna", session)  # as if there were a form
-        answer = anna.post(path, data={"token": token, "role": "viewer"})
-        assert alert(answer).startswith("Not done: that is you: another administrator has to do it")
+        answer = anna.post(path, data={"token": token, "role": "viewer", "password": "another password of hers"})
+        who = "change your password on the page Account" if what == "password" else "another administrator has to do it"
+        assert alert(answer).startswith(f"Not done: that is you: {who}")
     user = users.named("anna")
     assert user is not None
     assert (user.role, user.disabled) == (Role.ADMINISTRATOR, None)
@@ -111,3 +115,14 @@ def test_the_first_user_that_this_machine_adds_is_an_administrator(
         assert "the first user should be an administrator" in alert(answer)
         assert machine.submit("/users", name="anna", password=PASSWORD, role="administrator").status_code == 303
         assert machine.get("/users").headers["location"] == "/sign-in?next=/users"
+
+
+def test_the_first_user_that_a_program_adds_is_an_administrator_too(
+    configuration: Configuration, database: Database
+) -> None:
+    token = ApiTokens(database).new("deploy", [Scope.ADMINISTER], None, "root")
+    with pages(configuration, database) as url, Reader(url) as program:
+        program.headers["authorization"] = f"Bearer {token}"
+        answer = program.submit("/users", name="vera", password=PASSWORD, role="viewer")
+        assert "the first user should be an administrator" in alert(answer)
+        assert not Users(database).any()
