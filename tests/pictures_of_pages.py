@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
+from pydicom import dcmread
 
 from node.config.example import example_routes
 from node.demo import samples
@@ -35,15 +37,17 @@ QUALITY = 72
 
 def main() -> None:
     """Start the node, sign in, and look at every page."""
-    with tempfile.TemporaryDirectory(prefix="condyle-pictures-") as name:
-        folder = Path(name) / "srv" / "condyle"
-        folder.mkdir(parents=True)
+    folder = Path(tempfile.gettempdir()) / "condyle"  # pictures show it
+    folder.mkdir()
+    try:
         os.environ["PYTHONPATH"] = install_trial(folder / "packages")
         os.environ["COLUMNS"] = "160"
         routes = {name: {**route, "destinations": ["archive"]} for name, route in example_routes().items()}
         with site_at_work(folder, **routes) as node, open_browser() as browser:
             studies = _send(node, folder / "samples")
             _take_all(browser, node, studies)
+    finally:
+        shutil.rmtree(folder)
 
 
 def _send(node: RunningNode, folder: Path) -> list[str]:
@@ -55,7 +59,7 @@ def _send(node: RunningNode, folder: Path) -> list[str]:
         sample.write(place)
         files = sorted(place.iterdir())
         assert set(node.send(files)) == {0}
-        sent.append(str(samples.pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID))
+        sent.append(str(dcmread(files[0], stop_before_pixels=True).StudyInstanceUID))
     for study in sent:
         node.ended_jobs(1, 300, study=study)
     return sent
@@ -90,7 +94,7 @@ def _pages(node: RunningNode, studies: list[str]) -> Iterator[tuple[str, str, Li
         "studies": "/studies",
         "study": study,
         "routes": "/routes",
-        "try": "/routes/try?route=knee",
+        "try": "/routes/try?route=joints",
         "failures": "/failures",
     }.items():
         yield name, path, "light", WIDE
@@ -117,7 +121,12 @@ def _pages(node: RunningNode, studies: list[str]) -> Iterator[tuple[str, str, Li
 
 def _take(context: BrowserContext, url: str, path: Path) -> None:
     page = context.new_page()
-    page.goto(url, wait_until="networkidle" if "/try" in url else "load")
+    page.goto(url)
+    if "/try" in url:
+        page.locator("input[name='when.value.0']").fill("[KNEE, CHEST]")
+        page.get_by_text("What changes").wait_for()
+    page.evaluate("document.querySelectorAll('img').forEach((one) => (one.loading = 'eager'))")
+    page.wait_for_function("[...document.images].every((one) => one.complete)")
     _keep(page.screenshot(full_page=True), path)
 
 

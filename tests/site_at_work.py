@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.uid import MRImageStorage
 from pynetdicom import AE
-from pynetdicom.sop_class import MRImageStorage
 
 from node.demo.orthanc_process import free_port
 from tests.node.access.quick import PASSWORD
@@ -87,7 +87,7 @@ def _settings(folder: Path, routes: Mapping[str, Any]) -> dict[str, Any]:
             "archive": {"kind": "folder", "path": str(folder / "archive")},
             "workstation": {"kind": "dimse", "ae_title": "WORKSTATION", "host": "127.0.0.1", "port": free_port()},
         },
-        "receive": {"watched_folders": [{"path": str(folder / "inbox")}]},
+        "receive": {"disk_floor_mb": 100, "watched_folders": [{"path": str(folder / "inbox")}]},
         "run": {"box": "off"},
         "alerts": {
             "channels": {"siem": {"kind": "syslog", "host": "127.0.0.1", "port": free_port(), "transport": "udp"}},
