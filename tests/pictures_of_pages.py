@@ -125,8 +125,7 @@ def _take(context: BrowserContext, url: str, path: Path) -> None:
     if "/try" in url:
         page.locator("input[name='when.value.0']").fill("[KNEE, CHEST]")
         page.get_by_text("What changes").wait_for()
-    page.evaluate("document.querySelectorAll('img').forEach((one) => (one.loading = 'eager'))")
-    page.wait_for_function("[...document.images].every((one) => one.complete)")
+    page.evaluate("Promise.all([...document.images].map((one) => { one.loading = 'eager'; return one.decode(); }))")
     _keep(page.screenshot(full_page=True), path)
 
 
