@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.needs import missing
 
@@ -41,7 +41,7 @@ def assert_accessible(
         Called with the page before it is looked at, such as to unfold something.
     """
     # the page's own policy lets no script in that is not the node's
-    page = browser.new_page() if hasattr(browser, "cookies") else cast("Browser", browser).new_page(bypass_csp=True)
+    page = browser.new_page() if hasattr(browser, "cookies") else browser.new_page(bypass_csp=True)
     try:
         page.goto(url)
         prepare(page)
