@@ -12,7 +12,7 @@ from tests.needs import missing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 CACHE = Path(__file__).parents[1] / ".cache"
 SCREENS = (1280, 360)  # pixels wide
@@ -28,17 +28,21 @@ def program() -> str:
     return found[-1].read_text(encoding="utf-8")
 
 
-def assert_accessible(browser: Browser, url: str, prepare: Callable[[Page], object] = lambda _: None) -> None:
+def assert_accessible(
+    browser: Browser | BrowserContext, url: str, prepare: Callable[[Page], object] = lambda _: None
+) -> None:
     """Open a page in every scheme and on every screen, and assert that axe-core finds nothing and nothing runs over.
 
     Parameters
     ----------
+    browser
+        Or a context of it, such as one that is signed in, with `bypass_csp`.
     prepare
         Called with the page before it is looked at, such as to unfold something.
     """
-    context = browser.new_context(bypass_csp=True)  # the page's own policy lets no script in that is not the node's
+    # the page's own policy lets no script in that is not the node's
+    page = browser.new_page() if hasattr(browser, "cookies") else browser.new_page(bypass_csp=True)
     try:
-        page = context.new_page()
         page.goto(url)
         prepare(page)
         page.evaluate(program())
@@ -50,7 +54,7 @@ def assert_accessible(browser: Browser, url: str, prepare: Callable[[Page], obje
             assert not told, f"{url}, {scheme}, {width} pixels wide:\n{told}"
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{url} is wider than {width}"
     finally:
-        context.close()
+        page.close()
 
 
 def _sentence(violation: dict[str, Any]) -> str:

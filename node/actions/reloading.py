@@ -177,7 +177,7 @@ class ReloadActions:
 
     def preview(self) -> Preview:
         """What `reload` would do."""
-        title = f"Read {self._path.name} anew?"
+        title = f"Reload {self._path.name}?"
         try:
             wanted = read_fit(self._path)
         except ConfigurationError as error:

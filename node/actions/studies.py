@@ -113,7 +113,7 @@ class StudyActions:
     # ---- decide anew
     def preview_reroute(self, study: str) -> Preview:
         """What `reroute` would do."""
-        title = "Decide anew about the study?"
+        title = "Route the study again?"
         try:
             found = self._rerouting.reroute(study, dry_run=True)
         except CANNOT as error:

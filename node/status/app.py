@@ -127,7 +127,7 @@ def build_app(
     site = Site(configuration, health, callers)
     metrics = Metrics(configuration, database, connections, health.answers)
     pages = (
-        NowPage(site, configuration, database, health, workers),
+        NowPage(site, configuration, database, health, workers, acts=actions is not None),
         StudiesPage(site, configuration, database),
         StudyPages(site, configuration, database, overview, reader),
         VerdictPage(site, configuration, database, overview),

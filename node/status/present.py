@@ -6,20 +6,21 @@ Everything is asked of an index, and of the last hour or day at most: nothing ta
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Integer, Select, cast, extract, func, literal, select
 from sqlalchemy.orm import Session
 
-from node.database import outbox
+from node.database import outbox, pauses
 from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.outbox import UNCONFIRMED
+from node.database.pauses import PauseKind
 from node.database.queries import UNDER_WAY, JobView, in_chunks, job_views
 from node.database.states import OutboxState
-from node.database.tables import NOT_STORED, AssociationRow, AuditRow, InstanceRow, JobRow, LaneRow, OutboxRow
+from node.database.tables import NOT_STORED, AssociationRow, AuditRow, InstanceRow, JobRow, LaneRow, OutboxRow, PauseRow
 from node.status.overview import with_places
 
 HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
@@ -78,7 +79,7 @@ class DestinationNow:
 
     name: str
     where: str
-    state: str  # up, down, not everything, not used yet
+    state: str  # up, down, not everything, not used yet, paused
     since: datetime | None  # that it is so; of "up": at least
     waiting: int
     waiting_since: datetime | None
@@ -86,6 +87,7 @@ class DestinationNow:
     delivered: int  # in 24 hours
     refused: int
     word: str  # its last one where it does not take everything
+    paused: str = ""  # by whom and why
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,9 @@ class Present:
             failing = {one.destination: one for one in outbox.failing(session, now)}
             lanes = session.scalars(select(LaneRow.destination).order_by(LaneRow.destination)).all()
             names = dict.fromkeys([*self._destinations, *lanes])
+            paused = {row.name: row for row in pauses.every(session) if row.kind == PauseKind.DESTINATION}
             found = [self._destination(session, name, failing.get(name), now) for name in names]
+        found = [_held(one, paused[one.name]) if one.name in paused else one for one in found]
         return tuple(one for one in found if one.name in self._destinations or one.waiting)
 
     def _destination(
@@ -228,6 +232,11 @@ def _state(lines: Sequence[tuple[datetime, int]], failing: outbox.Failing | None
     if failing is not None:
         return ("not everything" if failing.takes_some else "down"), failing.since
     return ("up", _up_since(lines)) if lines else ("not used yet", None)
+
+
+def _held(destination: DestinationNow, pause: PauseRow) -> DestinationNow:
+    """A destination that is paused: whether it would take what it is sent is not known meanwhile."""
+    return replace(destination, state="paused", since=pause.since, paused=pauses.sentence(pause))
 
 
 def _up_since(lines: Sequence[tuple[datetime, int]]) -> datetime:

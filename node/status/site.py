@@ -46,6 +46,7 @@ class MenuEntry:
     path: str
     title: str
     role: Role = Role.VIEWER  # who sees it
+    more: bool = False  # behind "More", where it is not alone there
 
 
 MENU = (
@@ -56,10 +57,10 @@ MENU = (
     MenuEntry("/failures", "Failures"),
     MenuEntry("/alerts", "Alerts"),
     MenuEntry("/import", "Import", Role.OPERATOR),
-    MenuEntry("/reload", "Configuration", Role.OPERATOR),
-    MenuEntry("/audit", "Audit", Role.ADMINISTRATOR),
-    MenuEntry("/users", "Users", Role.ADMINISTRATOR),
-    MenuEntry("/tokens", "Tokens", Role.ADMINISTRATOR),
+    MenuEntry("/reload", "Configuration", Role.OPERATOR, more=True),
+    MenuEntry("/audit", "Audit", Role.ADMINISTRATOR, more=True),
+    MenuEntry("/users", "Users", Role.ADMINISTRATOR, more=True),
+    MenuEntry("/tokens", "Tokens", Role.ADMINISTRATOR, more=True),
 )
 
 

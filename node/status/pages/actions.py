@@ -26,6 +26,9 @@ NOTICES = {
     "rerouted": "The routes have decided anew about the study.",
     "paused": "Paused. It stays so over a restart, until somebody resumes it.",
     "resumed": "Resumed: what waited begins.",
+    "tested": "The channel took the test.",
+    "silenced": "Silenced: nobody is told of it for so long.",
+    "heard": "The silence is over: what the rule finds is told again.",
     "resent": "What the destination took since then is sent again.",
 }
 """What the page that an action leads to says, by the value of `done` in its address."""
@@ -56,6 +59,7 @@ def _of_jobs(actions: Actions) -> list[Confirmation]:
             lambda request, _: jobs.preview_cancel(_job(request)),
             lambda request, _, by: _to_job(actions, jobs.cancel(_job(request), by), "cancelled"),
             _back_to_job,
+            danger=True,
         ),
         Confirmation(
             "/jobs/{job_id}/send",
@@ -75,6 +79,7 @@ def _of_jobs(actions: Actions) -> list[Confirmation]:
                 Field("reason", "Reason", "select", tuple((one.word, one.meaning) for one in RejectionReason)),
                 WHY,
             ],
+            danger=True,
         ),
     ]
 
@@ -114,16 +119,17 @@ def _of_studies(actions: Actions) -> list[Confirmation]:
     return [
         Confirmation(
             "/studies/{uid}/run",
-            "Run it",
+            "Run",
             partial(_preview_run, actions),
             partial(_run, actions),
             _back_to_study,
-            lambda _: [which, *(_destination(name, "Only to: ") for name in destinations)],
+            lambda _: [which, *(_destination(name, "Results to ") for name in destinations)],
             chosen_first=True,
+            title="Run a pipeline on the study",
         ),
         Confirmation(
             "/studies/{uid}/reroute",
-            "Decide anew",
+            "Route again",
             lambda request, _: actions.studies.preview_reroute(_study(request)),
             lambda request, _, by: _rerouted(actions, _study(request), by),
             _back_to_study,
@@ -214,6 +220,7 @@ def _resend(actions: Actions) -> Confirmation:
         lambda _: "/",
         lambda _: [Field("since", "All that it took since (UTC)", "moment", help="When it may have lost it.")],
         chosen_first=True,
+        title="Send again to a destination",
     )
 
 

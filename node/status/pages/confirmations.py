@@ -49,6 +49,8 @@ class Confirmation:
     back: Callable[[Request], str]
     fields: Callable[[Request], Sequence[Field]] = lambda _: ()
     chosen_first: bool = False  # the fields say what will happen: they are filled in before
+    title: str = ""  # while they are; by default the button's text
+    danger: bool = False  # cannot be taken back
     role: Role = Role.OPERATOR
 
 
@@ -90,6 +92,8 @@ class ConfirmationPages:
             typed=typed,
             mistake=mistake,
             button=one.button,
+            title=one.title or one.button,
+            danger=one.danger,
             back=one.back(request),
             token=self._site.form_token(request),
         )

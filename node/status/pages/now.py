@@ -34,11 +34,21 @@ class NowPage:
     ----------
     workers
         What each inference process is at.
+    acts
+        Whether destinations can be paused, and sent to again.
     """
 
     def __init__(
-        self, site: Site, configuration: Configuration, database: Database, health: Health, workers: Workers
+        self,
+        site: Site,
+        configuration: Configuration,
+        database: Database,
+        health: Health,
+        workers: Workers,
+        *,
+        acts: bool = False,
     ) -> None:
+        self._acts = acts
         self._site, self._health, self._workers = site, health, workers
         destinations = {name: where(of) for name, of in configuration.destinations.items()}
         self._present = Present(database, destinations, configuration.run.workers)
@@ -58,6 +68,7 @@ class NowPage:
             request,
             "now.html",
             live_s=LIVE_S,
+            acting=self._acts,
             numbers=self._present.numbers(queues, destinations, now),
             reception=self._present.reception(now),
             receivers=self._receivers,

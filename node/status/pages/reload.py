@@ -16,7 +16,7 @@ from node.status.forms import NOT_OURS
 from node.status.site import Site
 
 PATH = "/reload"
-BUTTON = "Read it anew"
+BUTTON = "Reload"
 
 
 class ReloadPage:
@@ -40,6 +40,7 @@ class ReloadPage:
             fields=(),
             typed={},
             button=BUTTON,
+            title=BUTTON,
             back="/",
             token=self._site.form_token(request),
         )

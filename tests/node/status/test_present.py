@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from node.database import pauses
 from node.database.connection import Database, open_database
+from node.database.pauses import PauseKind
 from node.database.tables import AssociationRow, AuditRow, Base, LaneRow, OutboxRow
 from node.status import present
 from node.status.present import BINS, Present
@@ -91,6 +93,20 @@ def test_destinations_tell_since_when_they_are_up_or_down_with_their_last_word(
     assert (pacs.delivered, pacs.last_delivered) == (2, of_morning.at(42))
     assert (drop.state, drop.since, drop.waiting, drop.word) == ("up", of_morning.at(42), 0, "")
     assert (web.state, web.since, web.last_delivered) == ("not used yet", None, None)
+
+
+def test_a_destination_that_is_paused_is_told_as_such(of_morning: Morning, now: Present) -> None:
+    with Session(of_morning.database) as session, session.begin():
+        pauses.pause(session, PauseKind.DESTINATION, "pacs", "otto", "it moves", of_morning.at(500))
+        pauses.pause(session, PauseKind.ROUTE, "drop", "otto", "a route", of_morning.at(500))
+    pacs, _, drop = now.destinations(datetime.now(UTC))
+    assert (pacs.state, pacs.since, pacs.waiting) == ("paused", of_morning.at(500), 1)
+    assert pacs.paused.startswith("destination pacs is paused by otto")
+    assert (drop.state, drop.paused) == ("up", "")
+    with Session(of_morning.database) as session, session.begin():
+        pauses.resume(session, PauseKind.DESTINATION, "pacs")
+        pauses.resume(session, PauseKind.ROUTE, "drop")
+    assert now.destinations(datetime.now(UTC))[0].state == "down"
 
 
 def test_a_destination_that_came_back_is_up_since_then(of_morning: Morning, now: Present) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from node.database.migrations import migrate
 from node.status.app import build_app
 from tests.node.alerts.watching import MINUTE, Watching, configuration
 from tests.node.on_demand.told import Told
+from tests.node.status.pages.acting_page import act_on
 from tests.serving import client_of
+
+NOBODY = "http://127.0.0.1:9/"  # the discard port: nothing listens
 
 
 @pytest.fixture
@@ -51,3 +55,25 @@ def test_a_node_that_tells_nobody_says_so(database: Database, tmp_path: Path) ->
     text = shown(Watching(database, configuration(tmp_path)))
     assert "Nobody is told of anything" in text
     assert "<table" not in text
+
+
+def test_a_channel_is_sent_a_test_and_a_rule_is_silenced_from_the_page(database: Database, tmp_path: Path) -> None:
+    with Told() as told:
+        channels = {"chat": {"kind": "webhook", "url": told.url}, "gone": {"kind": "webhook", "url": NOBODY}}
+        rules = {"it": {"kind": "destination_down"}}
+        watch = Watching(database, configuration(tmp_path, channels=channels, rules=rules))
+        with client_of(build_app(watch.settings, watch.database), accept="text/html") as client:
+            assert "Send a test" in client.get("/alerts").text
+            sent = act_on(client, "/alerts/channels/chat/test")
+            assert (sent.status_code, sent.headers["location"]) == (303, "/alerts?done=tested")
+            assert len(told.posts) == 1
+            assert act_on(client, "/alerts/channels/gone/test").status_code == 409
+            assert client.get("/alerts/channels/nobody/test").status_code == 404
+            assert client.post("/alerts/channels/chat/test", data={"token": "x"}).status_code == 403
+            act_on(client, "/alerts/rules/it/silence", hours="4")
+            silenced = client.get("/alerts").text
+            assert act_on(client, "/alerts/rules/it/silence", hours="5000").status_code == 404
+            act_on(client, "/alerts/rules/it/silence", hours="0")
+            heard = client.get("/alerts").text
+    assert re.search(r'data-th="Silenced until"[^>]*><time', silenced)
+    assert not re.search(r'data-th="Silenced until"[^>]*><time', heard)

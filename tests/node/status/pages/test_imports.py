@@ -37,7 +37,7 @@ def test_what_was_taken_is_told_by_study_and_what_was_not_with_the_reason(page: 
     assert answer.status_code == 200
     assert "2 instances taken, 1 file not" in answer.text
     assert all(f'<a href="/studies/{uid}">' in answer.text for uid in ("1.2.3", "1.2.4"))
-    assert '<td>c<td class="reason">is not DICOM' in answer.text
+    assert '>c</td><td data-th="Why" class="reason">is not DICOM' in answer.text
     assert len(instances(act)) == 2
     ((what, who, _),) = act.audited()
     assert (what, who) == ("files imported", "this machine")
