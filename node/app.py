@@ -30,7 +30,9 @@ from node.actions.desk import Actions
 from node.actions.importing import forget_uploads
 from node.actions.reloader import Reloader
 from node.alerts.engine import Alerts
-from node.alerts.machine import Parts
+from node.alerts.machine import Parts as MachineParts
+from node.api.application import mounted
+from node.api.parts import Parts
 from node.audit.trail import AuditTrail
 from node.background import Loop
 from node.config import Configuration, checks
@@ -68,6 +70,8 @@ from node.run.job_engine import JobEngine, set_up
 from node.send.outbox import Sender
 from node.status.app import Replaceable, WebApp, build_app
 from node.status.connections import Connections
+from node.status.health import Health
+from node.status.overview import Overview
 from node.status.web_server import WebServer
 from node.telemetry.traces import Traces, why_no_traces
 from node.verdicts.intake import Intake
@@ -265,7 +269,7 @@ class Node:
         told.loop.start()
         stack.callback(told.stop)
         remarks["callbacks"] = told.loop.problem
-        alerts = Alerts(configuration, database, Parts(dict(problems), dict(remarks)), now)
+        alerts = Alerts(configuration, database, MachineParts(dict(problems), dict(remarks)), now)
         alerts.start()
         stack.callback(alerts.stop)
         remarks["alerts"] = alerts.remark
@@ -282,12 +286,19 @@ class Node:
             runs = RunWeb(configuration.run_requests, run_requests, proxies)
             actions = Actions.of(self._path, configuration, for_page, job_engine, rerouting, store)
             callers = Callers(configuration, for_page, attempts=attempts, refused=refused)
+            health = Health(configuration, for_page, Overview(for_page, configuration.run.workers), problems, remarks)
+            api = Parts(configuration, self._path, for_page, callers, health, actions, readers, job_engine.workers)
             return build_app(
                 configuration,
                 for_page,
                 checks=problems,
                 remarks=remarks,
-                more=[*stow.routes(store, configuration.receive.dicomweb, proxies), *records.routes(), *runs.routes()],
+                more=[
+                    *stow.routes(store, configuration.receive.dicomweb, proxies),
+                    *records.routes(),
+                    *runs.routes(),
+                    mounted(api),
+                ],
                 connections=connections,
                 callers=callers,
                 actions=actions,

@@ -14,6 +14,7 @@ from node.commands.open_database import opened
 from node.commands.operator import operator
 from node.commands.terminal import console, print_whole
 from node.database.pauses import PauseKind
+from node.listings.pauses import PauseListing
 from node.route.by_hand import UnknownName
 
 
@@ -63,10 +64,7 @@ def list_pauses(config: Path, *, as_json: bool) -> int:
     """Print all that is paused."""
     found = PauseActions(*opened(config)).every()
     if as_json:
-        facts = [
-            {"kind": one.kind, "name": one.name, "since": one.since.isoformat(), "who": one.who, "why": one.why}
-            for one in found
-        ]
+        facts = [PauseListing.model_validate(one).model_dump(mode="json") for one in found]
         console().print_json(json.dumps({"pauses": facts}))
         return OK
     if not found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,8 @@ from node.commands.open_database import opened
 from node.commands.operator import operator
 from node.commands.terminal import console, print_whole
 from node.database.tables import ApiTokenRow
+from node.listings import listing
+from node.listings.people import TokenListing
 
 
 def new(name: str, scopes: Sequence[Scope], days: int | None, config: Path) -> int:
@@ -38,7 +39,7 @@ def list_tokens(config: Path, *, as_json: bool) -> int:
     _, database = opened(config)
     rows, out, now = ApiTokens(database).all(), console(), datetime.now(UTC)
     if as_json:
-        out.print_json(json.dumps([_facts(row, now) for row in rows]))
+        out.print_json(listing.as_json([TokenListing.of(row) for row in rows]))
         return OK
     table = Table(box=None, pad_edge=False)
     for heading in ("Name", "Good for", "State", "Made by", "Made", "Until", "Last used"):
@@ -71,14 +72,3 @@ def revoke(name: str, config: Path) -> int:
 
 def _state(row: ApiTokenRow, now: datetime) -> str:
     return "revoked" if row.revoked else "holds" if holds(row, now) else "expired"
-
-
-def _facts(row: ApiTokenRow, now: datetime) -> dict[str, object]:
-    moments = {"created": row.created, "expires": row.expires, "last_used": row.last_used, "revoked": row.revoked}
-    return {
-        "name": row.name,
-        "scopes": row.scopes,
-        "state": _state(row, now),
-        "made_by": row.made_by,
-        **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from node.commands.terminal import console, print_whole
 from node.config import read
 from node.config.secret_files import read_secret
 from node.database.connection import opening_errors
-from node.database.tables import UserRow
+from node.listings import listing
+from node.listings.people import UserListing
 
 STANDARD_INPUT = Path("-")
 
@@ -62,7 +62,7 @@ def list_users(config: Path, *, as_json: bool) -> int:
     _, database = opened(config)
     rows, out = Users(database).all(), console()
     if as_json:
-        out.print_json(json.dumps([_facts(row) for row in rows]))
+        out.print_json(listing.as_json([UserListing.model_validate(row) for row in rows]))
         return OK
     table = Table(box=None, pad_edge=False)
     for heading in ("Name", "Role", "Patients", "State", "Added", "Last sign-in"):
@@ -181,14 +181,3 @@ def _name_tokens(users: Users, name: str) -> None:
         them = "it" if tokens == 1 else "them"
         sentence = f"{counted(tokens, 'API token')} of {folded(name)} still good: condyle token revoke ends {them}"
         console(error=True).print(sentence, style="yellow", markup=False)
-
-
-def _facts(row: UserRow) -> dict[str, object]:
-    return {
-        "name": row.name,
-        "role": row.role,
-        "sees_patients": row.sees_patients,
-        "created": row.created.isoformat(),
-        "disabled": row.disabled.isoformat() if row.disabled else None,
-        "last_sign_in": row.last_sign_in.isoformat() if row.last_sign_in else None,
-    }

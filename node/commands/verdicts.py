@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from pydicom.sr.coding import Code
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dicom_sr.assessment import Answer
@@ -22,12 +18,10 @@ from dicom_sr.words import counted
 from node.commands.exit_codes import NOT_RIGHT, OK
 from node.commands.open_database import opened
 from node.commands.terminal import console, print_whole
-from node.database.connection import Database
-from node.database.tables import JobRow, VerdictRow
 from node.database.verdicts import look_into_all
 from node.files import write_whole
-from node.run.result_summary import code_text
-from node.verdicts import storing
+from node.listings import listing
+from node.listings.verdicts import Listed, coded, in_listings, listed
 from node.verdicts.verdict import Verdict, change_in_words, value_in_words
 
 COLUMNS = (
@@ -38,16 +32,6 @@ COLUMNS = (
 STYLES = {Answer.ACCEPT: "green", Answer.MODIFY: "yellow", Answer.REJECT: "red"}
 OBSERVER_SHOWN = 8  # digits of a reader's digest in the table
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of one
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A verdict with what its job says about itself."""
-
-    said: Verdict
-    pipeline: str
-    version: str
-    superseded: bool
 
 
 def verdicts(
@@ -89,7 +73,7 @@ def verdicts(
             return NOT_RIGHT
         console(error=True).print(f"{export}: {counted(len(found), 'verdict')}")
     if as_json:
-        console().print_json(json.dumps([_as_json(one) for one in found]))
+        console().print_json(listing.as_json(in_listings(found)))
     elif export is None:
         print_whole(console(), _table(found[:limit]))
         if len(found) > limit:
@@ -105,24 +89,6 @@ def read_all(config: Path) -> int:
     when = "" if configuration.verdicts.read else ", once verdicts.read is true"
     console().print(f"{counted(count, 'object')} to look into{when}.")
     return OK
-
-
-def listed(
-    database: Database, *, since: datetime | None = None, pipeline: str = "", superseded: bool = True
-) -> list[Listed]:
-    """The verdicts, the latest first."""
-    query = select(VerdictRow, JobRow.pipeline, JobRow.pipeline_version).join(JobRow, JobRow.id == VerdictRow.job_id)
-    if since is not None:
-        query = query.where(VerdictRow.received >= since)
-    if pipeline:
-        query = query.where(JobRow.pipeline == pipeline)
-    if not superseded:
-        query = query.where(VerdictRow.superseded.is_(False))
-    query = query.order_by(VerdictRow.received.desc(), VerdictRow.job_id, VerdictRow.tracking_id, VerdictRow.id)
-    with Session(database) as session:
-        return [
-            Listed(storing.verdict(row), name, version, row.superseded) for row, name, version in session.execute(query)
-        ]
 
 
 def _table(found: Sequence[Listed]) -> Table:
@@ -165,7 +131,7 @@ def _lines(one: Listed) -> Iterator[dict[str, str]]:
         values = {"value": "", "before": "", "after": "", "unit": ""}
         if change is not None:
             values = {
-                "value": _coded(change.name),
+                "value": coded(change.name),
                 "before": _plain(change.before),
                 "after": _plain(change.after),
                 "unit": str(change.unit.value) if change.unit else "",
@@ -185,10 +151,10 @@ def _common(one: Listed) -> dict[str, str]:
         "version": one.version,
         "tracking_id": said.tracking_id,
         "tracking_uid": said.tracking_uid,
-        "finding": _coded(said.finding),
-        "site": _coded(said.site),
+        "finding": coded(said.finding),
+        "site": coded(said.site),
         "answer": said.answer,
-        "reason": _coded(said.reason),
+        "reason": coded(said.reason),
         "comment": said.comment,
         "observer": said.observer,
         "device": said.device,
@@ -208,25 +174,5 @@ def _harmless(text: str) -> str:
     return text
 
 
-def _coded(code: Code | None) -> str:
-    return "" if code is None else code_text(code)
-
-
 def _plain(value: float | Code | None) -> str:
-    return _coded(value) if isinstance(value, Code) or value is None else repr(value)
-
-
-def _as_json(one: Listed) -> dict[str, Any]:
-    return {
-        **_common(one),
-        "superseded": one.superseded,
-        "changes": [
-            {
-                "value": _coded(change.name),
-                "before": change.before if isinstance(change.before, float) else _coded(change.before) or None,
-                "after": change.after if isinstance(change.after, float) else _coded(change.after) or None,
-                "unit": str(change.unit.value) if change.unit else None,
-            }
-            for change in one.said.changes
-        ],
-    }
+    return coded(value) if isinstance(value, Code) or value is None else repr(value)

@@ -2,6 +2,7 @@
 
 Fields are added, and never change their meaning; a moment is ISO 8601 with its zone.
 
-Tests: `listing`, `checks`, `decisions`, `jobs`, `model_versions` and `versions` are read as the commands print them, in
-tests/node/commands.
+Tests: `listing`, `checks`, `decisions`, `jobs`, `model_versions`, `pauses`, `people`, `verdicts` and `versions` are
+read as the commands print them, in tests/node/commands; `actions`, `alerts`, `audit`, `failures`, `imports`, `present`,
+`routes` and `studies` as the API answers them, in tests/node/api.
 """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from dicom_sr.rejection_reasons import RejectionReason
@@ -14,8 +15,11 @@ from node.database.connection import Database
 from node.database.jobs import JobState
 from node.database.queries import JobView, delivered_counts, list_jobs, show_job
 from node.database.states import OutboxState, WithdrawalState
-from node.database.tables import DecisionRow, EventRow, JobRow, ObjectRow, OutboxRow, WithdrawalRow
-from node.listings.listing import Listing
+from node.database.tables import DecisionRow, EventRow, Instant, JobRow, ObjectRow, OutboxRow, WithdrawalRow
+from node.listings.listing import Listing, PageListing
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 class JobListing(Listing):
@@ -187,6 +191,43 @@ def job_listings(database: Database, states: Sequence[JobState] = (), limit: int
     return [JobListing.of(row, counts.get(row.id, (0, 0))) for row in rows]
 
 
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs are wanted; what is empty does not matter."""
+
+    state: JobState | None = None
+    route: str = ""
+    study_instance_uid: str = ""
+    since: datetime | None = None  # of when they were made
+    until: datetime | None = None
+    before: tuple[datetime, str] | None = None  # when the last of the page before was made, and its id
+
+
+def job_page(database: Database, wanted: JobFilter, limit: int) -> PageListing[JobListing]:
+    """The latest of the jobs that are wanted, from a place on."""
+    query = select(JobRow).order_by(JobRow.created.desc(), JobRow.id.desc()).limit(limit + 1)
+    for column, value in (
+        (JobRow.state, wanted.state),
+        (JobRow.route, wanted.route),
+        (JobRow.study_instance_uid, wanted.study_instance_uid),
+    ):
+        if value:
+            query = query.where(column == value)
+    if wanted.since is not None:
+        query = query.where(JobRow.created >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(JobRow.created < wanted.until)
+    if wanted.before is not None:
+        at, job_id = wanted.before
+        query = query.where(tuple_(JobRow.created, JobRow.id) < tuple_(literal(at, Instant), job_id))
+    with Session(database, expire_on_commit=False) as session:
+        rows = session.scalars(query).all()
+    shown = rows[:limit]
+    counts = delivered_counts(database, [row.id for row in shown])
+    more = f"{(shown[-1].created - EPOCH) // MICROSECOND}_{shown[-1].id}" if len(rows) > limit else None
+    return PageListing[JobListing](items=[JobListing.of(row, counts.get(row.id, (0, 0))) for row in shown], next=more)
+
+
 def job_detail(database: Database, job_id: str) -> JobDetail:
     """The job whose id is, or begins with, `job_id`.
 
@@ -197,6 +238,15 @@ def job_detail(database: Database, job_id: str) -> JobDetail:
     """
     view = show_job(database, job_id)
     return JobDetail.whole(view, decision_of(database, view.row))
+
+
+def withdrawal_listings(database: Database, job_id: str = "", limit: int = 100) -> list[WithdrawalListing]:
+    """What was taken back, of one job or of all, the latest first."""
+    query = select(WithdrawalRow, JobRow).join(JobRow, JobRow.id == WithdrawalRow.job_id)
+    query = query.where(WithdrawalRow.job_id == job_id) if job_id else query
+    with Session(database) as session:
+        rows = session.execute(query.order_by(WithdrawalRow.id.desc()).limit(limit))
+        return [WithdrawalListing.of(row, job) for row, job in rows]
 
 
 def decision_of(database: Database, job: JobRow) -> DecisionRow | None:
