@@ -33,4 +33,5 @@ def test_requests_made_up_from_the_document_find_nothing(tmp_path: Path) -> None
         )
         assert found.returncode == 0, f"{found.stdout[-20000:]}\n{found.stderr[-2000:]}"
         assert "Traceback" not in api.node.log_text()
-        assert api.by("administrator").get("/status").json()["health"]["ready"]
+        with api.by("administrator") as client:
+            assert client.get("/status").json()["health"]["ready"]
