@@ -17,7 +17,7 @@ from node.access.attempts import Attempts
 from node.access.identity import SHARED_TOKEN, THIS_MACHINE, Identity, Role
 from node.access.refused import RefusedSignIns
 from node.access.sessions import Sessions
-from node.access.users import Users
+from node.access.users import NotDone, Users
 from node.config import Configuration
 from node.config.secret_files import read_token
 from node.database.connection import Database
@@ -27,6 +27,7 @@ from node.network.sign_in import FORBIDDEN, UNAUTHORIZED, Refusal, caller_addres
 COOKIE = "condyle-session"
 SECURE_PREFIX = "__Host-"  # a browser takes such a cookie only by TLS, for all paths, and from this host alone
 SIGN_IN = "Sign in first"
+FIRST = "the first user should be an administrator: from now on everybody signs in, and one has to add the others"
 
 
 class Callers:
@@ -82,6 +83,11 @@ class Callers:
     def people_sign_in(self) -> bool:
         """Whether there is a page to sign in on: there are users, or a provider knows them."""
         return self._settings.openid is not None or self.users.any()
+
+    def require_fit_for_first(self, role: Role) -> None:
+        """Raise `NotDone` for a first user who is no administrator: nobody could add the others then."""
+        if role != Role.ADMINISTRATOR and not self.people_sign_in():
+            raise NotDone(FIRST)
 
     def identified(self, request: HTTPConnection) -> Identity | Refusal:
         """Who is asking, or why they may not ask."""

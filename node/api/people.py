@@ -23,7 +23,6 @@ router = APIRouter(tags=["people"], route_class=GuardedRoute)
 USER = r"^[a-z0-9][a-z0-9._@-]{0,63}$"
 TOKEN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 YOURSELF = "that is you: another administrator has to do it, so that one is always left"
-FIRST = "the first user should be an administrator: from now on everybody signs in, and one has to add the others"
 OneRole = Annotated[Role, Field(strict=False)]
 Password = Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST, json_schema_extra={"format": "password"})]
 
@@ -65,10 +64,8 @@ def list_users(parts: PartsOf) -> list[UserListing]:
 @router.post("/users", status_code=201, openapi_extra=ADMINISTRATOR)
 def add_user(parts: PartsOf, caller: Caller, body: NewUser) -> UserListing:
     """Add a user."""
-    users = parts.callers.users
-    if body.role != Role.ADMINISTRATOR and caller.way == "machine" and not users.any():
-        raise NotDone(FIRST)
-    users.add(body.name, body.password, body.role, caller.name, sees_patients=body.sees_patients)
+    parts.callers.require_fit_for_first(body.role)
+    parts.callers.users.add(body.name, body.password, body.role, caller.name, sees_patients=body.sees_patients)
     return _user(parts, body.name)
 
 

@@ -18,7 +18,6 @@ from node.status.site import Site, form_of
 
 YOURSELF = "that is you: another administrator has to do it, so that one is always left"
 YOUR_PASSWORD = "that is you: change your password on the page Account (/account), which asks for the present one"
-FIRST = "the first user should be an administrator: from now on everybody signs in, and one has to add the others"
 
 
 class UserPages:
@@ -60,8 +59,7 @@ class UserPages:
         fields, by = form_of(request), identity_of(request)
         try:
             role = _role_in(fields.get("role", ""))
-            if role != Role.ADMINISTRATOR and not self._site.callers.people_sign_in():
-                raise NotDone(FIRST)
+            self._site.callers.require_fit_for_first(role)
             name, password = folded(fields.get("name", "")), fields.get("password", "")
             self._users.add(name, password, role, by.name, sees_patients="patients" in fields)
         except NotDone as error:

@@ -100,8 +100,9 @@ def test_an_edited_report_sent_by_c_store_is_listed_exported_and_shown(
     assert "→ 77" in shown
     assert "is no answer that is known" in shown
     assert [one.id for one in node.jobs()] == [job.id]  # nobody takes it for an image
-    for name in (READER.split("^")[0], str(report.PatientName).split("^")[0]):
-        assert name not in listed.stdout + shown + node.log_text()
+    reader, patient = READER.split("^")[0], str(report.PatientName).split("^")[0]
+    assert reader not in listed.stdout + shown + node.log_text()
+    assert patient not in listed.stdout + node.log_text()  # the page shows it to those who see patients
 
 
 def nested(copy: Dataset) -> None:
