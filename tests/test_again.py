@@ -355,8 +355,8 @@ def test_a_study_is_erased_with_everything_made_of_it_and_that_is_written_down(
     ):
         assert node.all(query) == []
     (record,) = [row for row in node.all(select(AuditRow)) if row.what == "study erased"]
+    assert record.study_instance_uid == study
     assert record.detail == {
-        "study_instance_uid": study,
         "instances": 8,
         "jobs": 1,
         "objects": record.detail["objects"],

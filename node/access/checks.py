@@ -12,7 +12,7 @@ from dicom_sr.words import counted
 from node.config import Configuration
 from node.config.check_result import CheckResult
 from node.config.checks import only_this_machine
-from node.database.connection import driver_problem, open_database
+from node.database.connection import driver_problem, opened_to_look
 from node.database.tables import UserRow
 
 
@@ -43,7 +43,7 @@ def number_of_users(configuration: Configuration) -> int | None:
     node = configuration.node
     if node.database is None and not (node.data / "node.db").exists():
         return 0
-    database = open_database(node.database_url)
+    database = opened_to_look(node.database_url)
     try:
         if driver_problem(database.url) is not None:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
@@ -87,7 +87,7 @@ class Upload:
 
     def __init__(self, store: Store, folder: Path) -> None:
         self._store, self.report = store, ImportReport()
-        self._folder = folder / uuid.uuid4().hex
+        self._folder = folder / secrets.token_hex(16)
         make_folder(self._folder)
         self._arrival = store.open(WAY, peer_address=WAY)
         self._path = self._folder / "file"

@@ -72,7 +72,7 @@ def withdraw(
         jobs = chosen.find(database)
         plan = acts.preview_withdraw(jobs, chosen)
         if not plan.possible:
-            complaints.print(f"{plan.refusal}; condyle jobs lists jobs", markup=False)
+            complaints.print(f"{plan.refusal.removesuffix('.')}; condyle jobs lists jobs", markup=False)
             return NOT_RIGHT
         for sentence in plan.sentences:
             out.print(sentence, markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy import Engine as Database  # SQLAlchemy's word; the node's engine is the one that runs jobs
@@ -14,7 +15,7 @@ from node.config import Configuration
 from node.database.texts import storable_json
 from node.errors import ConfigurationError, PeerUnavailable
 
-__all__ = ["Database", "cause", "driver_problem", "open_database", "opening_errors"]
+__all__ = ["Database", "cause", "driver_problem", "open_database", "opened_to_look", "opening_errors"]
 
 
 def open_database(url: str, *, power: bool = True) -> Database:
@@ -40,6 +41,18 @@ def open_database(url: str, *, power: bool = True) -> Database:
             cursor.close()
 
     return database
+
+
+def opened_to_look(url: str) -> Database:
+    """The database at `url`, to read a little of it and close it again, whoever else has it open.
+
+    On SQLite read only: whoever closes it as the last one would fold the write-ahead log into it and delete that.
+    """
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite" and parts.database:
+        address = f"file:{quote(parts.database)}"
+        parts = parts.set(database=address, query={"mode": "ro", "uri": "true"})
+    return create_engine(parts)
 
 
 @contextmanager

@@ -305,7 +305,6 @@ class JobRow(Base):
         _partial("job_under_way", "state", "pipeline", "created", where="state IN ('queued', 'running', 'sending')"),
         _partial("job_on_request", "study_instance_uid", "created", where="study_instance_uid = ''"),
         _partial("job_not_cleaned", "updated", "id", where="cleaned IS NULL"),
-        _partial("job_open", "pipeline", "state", "updated", where="state IN ('queued', 'running', 'sending')"),
     )
 
 

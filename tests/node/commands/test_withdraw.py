@@ -79,7 +79,7 @@ def test_results_of_a_version_are_withdrawn_and_shown_with_their_proof(
     plan = condyle("withdraw", f"{1:032x}", *WHY, "--dry-run", *config).stdout
     assert "pacs may have 1 object: no longer in the configuration: it cannot be told" in plan
     again = condyle("withdraw", *chosen, *WHY, "--yes", *config)
-    assert (again.returncode, again.stderr) == (1, "no result of trial is to be withdrawn; condyle jobs lists jobs\n")
+    assert (again.returncode, again.stderr) == (1, "No result of trial is to be withdrawn; condyle jobs lists jobs\n")
 
 
 def test_a_destination_that_refuses_is_an_exit_code(condyle: Condyle, out: Outgoing, config: tuple[str, Path]) -> None:

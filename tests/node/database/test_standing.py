@@ -59,7 +59,7 @@ def test_each_is_found_by_its_index_however_many_rows_there_are(database: Databa
     done = [job_row(f"{n:032x}", state="done") for n in range(10_000, 18_000)]
     add(database, JobRow, done)
     questions: dict[str, Callable[[Session], object]] = {
-        "job_open": standing.open_jobs,
+        "job_under_way": standing.open_jobs,
         # of a destination and a state, which one index has and the other is of
         "outbox_(waiting|by_state).*(destination|=)": lambda session: standing.waiting(session, ["pacs"]),
         "outbox_failing": lambda session: outbox.failing_since(session, NOW),

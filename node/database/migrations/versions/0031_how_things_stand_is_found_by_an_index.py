@@ -1,4 +1,4 @@
-"""Jobs that have not ended, and images that were given up, are found by an index of their own."""
+"""Images that were given up are found by an index of their own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    for name, table, columns, where in (
-        ("job_open", "job", ["pipeline", "state", "updated"], "state IN ('queued', 'running', 'sending')"),
-        ("instance_given_up", "instance", ["received"], "given_up <> ''"),
-    ):
-        op.create_index(name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+    some = sa.text("given_up <> ''")
+    op.create_index("instance_given_up", "instance", ["received"], sqlite_where=some, postgresql_where=some)
