@@ -32,7 +32,7 @@ RejectionRow     node.database.rejections, node.database.erasure
 FetchRow         node.database.fetches, node.database.erasure, node.database.history
 CallbackRow      node.database.callbacks, node.database.erasure, node.database.history
 VerdictRow       node.database.verdicts, node.verdicts.storing, node.database.erasure
-AuditRow         node.database.audit, node.receive.store.receipt_import, node.database.history, node.audit.trail,
+AuditRow         node.database.audit, node.receive.store.receipt_import, node.database.history,
                  node.access.refused
 AuditHeadRow     node.audit.trail
 InstallationRow  node.database.installation

@@ -175,7 +175,8 @@ def test_no_path_leads_elsewhere(client: httpx.Client, path: str) -> None:
     with contextlib.closing(server):
         server.request("GET", path)  # as it stands: httpx would put it right
         answer = server.getresponse()
-        assert (answer.status, answer.getheader("X")) == (404, None)
+        assert answer.status in (404, 422)  # 422: a sign that no name has
+        assert answer.getheader("X") is None
 
 
 def test_no_secret_of_a_destination_is_shown(client: httpx.Client) -> None:
