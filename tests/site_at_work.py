@@ -19,7 +19,7 @@ from tests.node.run.trial import mr_instances
 from tests.running import RunningNode
 from tests.waiting import until
 
-PEOPLE = {"vera": "viewer", "otto": "operator", "anna": "administrator"}
+PEOPLE = {"anna": "administrator", "otto": "operator", "vera": "viewer"}  # the first must be an administrator
 SEES_PATIENTS = "anna"
 NOT_DICOM = "Muster_Erika.dcm"  # the name of a file that is not taken: it may name a patient
 

@@ -73,7 +73,7 @@ def test_an_operators_day(tmp_path: Path, browser: Browser, monkeypatch: pytest.
         add_user(node.config, name, role, patients=name == "anna")
     with node:
         knee, hand, foot = study("KNEE"), study("HAND"), study("FOOT")
-        vera, otto, anna = (Person(browser, node) for _ in PEOPLE)
+        anna, otto, vera = (Person(browser, node) for _ in PEOPLE)
 
         # sign-in, refused and granted
         assert vera.open("/") == 200

@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -229,7 +229,7 @@ class Replaceable:
 class _OfText:
     """Refuses addresses that hold a NUL: a database takes it in no text, and would seem to be away.
 
-    Plain ASGI.
+    The answer is a problem (RFC 9457), as the API declares it; people who read pages write no such address. Plain ASGI.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -239,8 +239,10 @@ class _OfText:
         if scope["type"] == "http" and (
             NUL in scope["path"] or NUL in unquote_plus(scope["query_string"].decode("latin-1"))
         ):
-            answer = PlainTextResponse(f"The address {HAS_NUL}.\n", HTTPStatus.UNPROCESSABLE_ENTITY)
-            await answer(scope, receive, send)
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+            problem = {"type": "about:blank", "title": status.phrase, "status": status}
+            problem["detail"] = f"The address {HAS_NUL}."
+            await JSONResponse(problem, status, media_type="application/problem+json")(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -51,8 +51,8 @@ def test_a_nul_in_an_address_is_refused_in_a_sentence(client: httpx.Client) -> N
         "/static/%00",
     ):
         answer = client.get(path)
-        told = "The address holds the character NUL, which is no part of a text.\n"
-        assert (answer.status_code, answer.text) == (422, told), path
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), path
+        assert answer.json()["detail"] == "The address holds the character NUL, which is no part of a text.", path
 
 
 def test_a_nul_in_a_form_is_refused_in_a_sentence(client: httpx.Client) -> None:
